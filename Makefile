@@ -1,0 +1,55 @@
+# Each target calls what the README shows; pip and venv are all it needs.
+#   make demo             the demo (EXTRAS=torch adds a torch miner; ARGS='--seed 2' passes options on)
+#   make demo-check       the demo's order of earnings, for five seeds
+#   make test             the tests
+#   make lint             ruff, mypy, import-linter, and pyright where there is node
+#   make wheel-check      a wheel, in an empty environment beside PyPI's validators
+#   make bench            the benchmarks
+#   make setup            only the environment, with everything a developer needs
+
+PYTHON ?= python3
+EXTRAS ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+COMMA := ,
+DEMO := examples$(if $(EXTRAS),$(COMMA)$(EXTRAS))
+
+.PHONY: setup demo demo-check test lint wheel-check bench clean
+
+demo: $(VENV)/.with-$(DEMO)
+	$(BIN)/subnet demo $(ARGS)
+
+demo-check: $(VENV)/.with-$(DEMO)
+	$(BIN)/subnet demo --check-seeds 5 $(ARGS)
+
+setup: $(VENV)/.with-dev
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if command -v node >/dev/null; then $(BIN)/pyright; else echo 'pyright left out: it runs on node'; fi
+
+wheel-check: setup
+	$(BIN)/python scripts/wheel_check.py
+
+bench: setup
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp a set of extras; a later make installs again only when a pin or the packaging changed.
+$(VENV)/.with-%: pyproject.toml setup.cfg constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e '.[$*]'
+	@touch $@
