@@ -1,0 +1,153 @@
+"""SQLite files as this library keeps them: WAL, one writer, a version, errors that say what to do.
+
+:func:`open_writer` takes a lock beside the file (it dies with its process, so ``kill -9`` leaves
+none behind), checks the file or lays the schema in a new one, and gives a connection whose commits
+survive power loss. :func:`open_reader` reads the same file meanwhile. Both connections may be used
+from any thread, one at a time; statements run inside :func:`explained`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from subnet.errors import StoreError
+
+_APPLICATION_ID: Final = 0x53424E54  # "SBNT" in the file's header tells our files from other programs'
+_BUSY_S: Final = 5.0
+_DAMAGED: Final = "Move the file away (what it remembers starts anew), or restore a copy with its -wal file."
+_REMEDIES: Final[Mapping[str, str]] = {
+    "readonly": "Make the file and its folder writable for this user, or choose another --state.",
+    "unable to open": "Make the file and its folder readable and writable for this user.",
+    "locked": "Another program holds the file; close it and try again.",
+    "full": "Free some space on the disk; the next write goes on by itself.",
+    "not a database": _DAMAGED,
+    "malformed": _DAMAGED,
+    "***": _DAMAGED,
+}
+
+
+def open_writer(path: Path, schema: str, version: int) -> tuple[sqlite3.Connection, int]:
+    """A connection for writing and the descriptor of its lock; the caller closes both.
+
+    Raises StoreError for a file that is corrupt, read-only, another program's, of another version,
+    or held by another process.
+    """
+    guard = _lock(path)
+    db: sqlite3.Connection | None = None
+    try:
+        with explained(path):
+            db = _connect(path, "rwc")
+            if _is_blank(db):
+                db.execute("PRAGMA journal_mode = WAL")
+                db.executescript(
+                    f"BEGIN IMMEDIATE; {schema}; PRAGMA application_id = {_APPLICATION_ID};"
+                    f" PRAGMA user_version = {version}; COMMIT"
+                )
+            _check(db, path, version)
+            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(f"malformed: {verdict}")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")  # a commit survives power loss, not only kill -9
+            db.execute("PRAGMA foreign_keys = ON")
+            with transaction(db):  # a read-only file opens without complaint and fails at the first write
+                db.execute(f"PRAGMA user_version = {version}")
+    except BaseException:
+        if db is not None:
+            db.close()
+        os.close(guard)
+        raise
+    return db, guard
+
+
+def open_reader(path: Path, version: int) -> sqlite3.Connection:
+    """A read-only connection to a file that exists; the caller closes it. Raises StoreError."""
+    if not path.is_file():
+        raise StoreError(f"{path} does not exist", remedy="It appears when its writer first starts.")
+    with explained(path):
+        db = _connect(path, "ro")
+        try:
+            if _is_blank(db):
+                raise StoreError(f"{path} holds nothing yet", remedy="Try again when its writer has started.")
+            _check(db, path, version)
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All of the block's writes, or none: committed at its end, rolled back on any exception."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # after a full disk SQLite has rolled back by itself
+            db.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into StoreError with the remedy that fits."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in text), None)
+        raise StoreError(f"{path}: {text}", remedy=remedy) from error
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _is_blank(db: sqlite3.Connection) -> bool:
+    marked = _pragma(db, "application_id") or _pragma(db, "user_version")
+    return not marked and db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+
+def _check(db: sqlite3.Connection, path: Path, version: int) -> None:
+    if _pragma(db, "application_id") != _APPLICATION_ID:
+        raise StoreError(f"{path} is another program's database", remedy="Choose another file or --state.")
+    found = _pragma(db, "user_version")
+    if found != version:
+        raise StoreError(
+            f"{path} has schema version {found}; this release reads {version}",
+            remedy="Run the release that wrote it, or move the file away to start anew.",
+        )
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _lock(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        guard = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path.parent} can't be written: {error.strerror}") from None
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(guard)
+        raise StoreError(
+            f"{path} is held by another process",
+            remedy="The same program runs already; stop it, or give this one another --state.",
+        ) from None
+    return guard

@@ -1,0 +1,220 @@
+"""Hotkeys and coldkeys: where they come from, what they sign, and how an address is written.
+
+A key is substrate-interface's ``Keypair``. It comes from a development URI (``//Alice``), a
+32-byte seed, a mnemonic, or a keyfile as the ecosystem stores it (JSON with ``secretSeed``, in
+``~/.bittensor/wallets/<wallet>/hotkeys/<hotkey>`` and ``.../<wallet>/coldkey``). Signing and
+verifying go straight to the libraries below ``Keypair``, because its ``verify`` also accepts a
+message wrapped in ``<Bytes>`` and so would accept two messages for one signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from subnet.errors import KeyfileError
+from subnet.types import SS58_PREFIX, Hotkey
+
+if TYPE_CHECKING:
+    from substrateinterface import Keypair
+
+WALLETS: Final = "~/.bittensor/wallets"
+SCHEMES: Final = {"ed25519": 0, "sr25519": 1}
+"""Signature schemes by name, with the number that substrate calls them by."""
+
+_KEYFILE_CAP = 65_536
+# The all-zero account is what unset storage reads as. Its bytes are the neutral point, for which
+# anyone can make a signature that both curves' libraries accept.
+_NOBODY = bytes(32)
+_NAMES = {number: name for name, number in SCHEMES.items()}
+
+
+def scheme_of(key: Keypair) -> str:
+    """``"sr25519"`` or ``"ed25519"``; KeyfileError for a key of another kind (ecdsa)."""
+    try:
+        return _NAMES[int(key.crypto_type)]
+    except KeyError:
+        raise KeyfileError(f"{key.ss58_address} is neither an sr25519 nor an ed25519 key") from None
+
+
+def sign_bytes(key: Keypair, message: bytes) -> bytes:
+    """64 bytes of signature over exactly ``message``, under the key's own scheme."""
+    if key.private_key is None:
+        raise KeyfileError(f"{key.ss58_address} holds no private key, so it can't sign")
+    if scheme_of(key) == "sr25519":
+        import sr25519
+
+        return bytes(sr25519.sign((key.public_key, key.private_key), message))
+    import ed25519_zebra
+
+    return bytes(ed25519_zebra.ed_sign(key.private_key, message))
+
+
+def verify_bytes(scheme: str, public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` (64 bytes) is ``public_key``'s over exactly ``message``; never raises on bad input."""
+    if len(signature) != 64 or len(public_key) != 32 or public_key == _NOBODY:
+        return False
+    try:
+        if scheme == "sr25519":
+            import sr25519
+
+            return bool(sr25519.verify(signature, message, public_key))
+        if scheme == "ed25519":
+            import ed25519_zebra
+
+            return bool(ed25519_zebra.ed_verify(signature, message, public_key))
+    except (TypeError, ValueError):  # bytes that are no point of the curve
+        return False
+    return False
+
+
+@lru_cache(maxsize=8192)
+def public_key_of(address: str) -> bytes:
+    """The 32 public bytes of an ss58 address of any prefix; ValueError if it is none."""
+    from scalecodec.utils.ss58 import ss58_decode
+
+    if len(address) > 50:
+        raise ValueError("not an ss58 address")
+    try:
+        public = bytes.fromhex(ss58_decode(address))
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise ValueError("not an ss58 address") from error
+    if len(public) != 32:
+        raise ValueError("not the ss58 address of a 32-byte key")
+    return public
+
+
+@lru_cache(maxsize=8192)
+def ss58_of(public_key: bytes) -> Hotkey:
+    """The address of 32 public bytes under prefix 42, the chain's own way to write it."""
+    from scalecodec.utils.ss58 import ss58_encode
+
+    return Hotkey(ss58_encode(public_key, SS58_PREFIX))
+
+
+def canonical_ss58(address: str) -> Hotkey:
+    """The same key's address under prefix 42; ValueError if ``address`` is none.
+
+    One key has an address for each prefix, so nothing may be counted by an address as written.
+    """
+    return ss58_of(public_key_of(address))
+
+
+def load_key(text: str, *, scheme: str = "sr25519") -> Keypair:
+    """A key from a URI (``//Alice``), a seed (``0x`` and 64 hex digits), a mnemonic, or a keyfile's path.
+
+    ``scheme`` is the key's kind where the text does not say (a keyfile does). Raises KeyfileError; the message
+    never repeats the secret.
+    """
+    from substrateinterface import Keypair
+
+    number = SCHEMES[scheme]
+    try:
+        if text.startswith(("//", "/")) and not Path(text).expanduser().is_file():
+            if scheme == "ed25519":
+                return Keypair.create_from_seed(_ed25519_seed(text), SS58_PREFIX, number)
+            return Keypair.create_from_uri(text, SS58_PREFIX, number)
+        if text.startswith("0x"):
+            return Keypair.create_from_seed(text, SS58_PREFIX, number)
+        if len(text.split()) in (12, 15, 18, 21, 24):
+            return Keypair.create_from_mnemonic(text, SS58_PREFIX, number)
+    except Exception as error:  # the libraries below raise whatever they like
+        raise KeyfileError(f"that key can't be read ({type(error).__name__})") from None
+    return read_keyfile(Path(text).expanduser())
+
+
+def load_hotkey(wallet: str, hotkey: str, path: str | None = None) -> Keypair:
+    """The hotkey's key from ``<path>/<wallet>/hotkeys/<hotkey>`` (path: ~/.bittensor/wallets). Raises KeyfileError."""
+    return read_keyfile(_wallet(wallet, path) / "hotkeys" / _plain(hotkey))
+
+
+def load_coldkey(wallet: str, path: str | None = None) -> Keypair:
+    """The coldkey's key from ``<path>/<wallet>/coldkey``. Raises KeyfileError, also if it is encrypted."""
+    return read_keyfile(_wallet(wallet, path) / "coldkey")
+
+
+def read_keyfile(path: Path) -> Keypair:
+    """A key from a JSON keyfile with ``secretSeed``, ``secretPhrase`` or ``privateKey``. Raises KeyfileError."""
+    from substrateinterface import Keypair
+
+    fields = _keyfile_fields(path)
+    number = SCHEMES.get(str(fields.get("cryptoType", "sr25519")).lower(), 1)
+    try:
+        if fields.get("secretSeed"):
+            key = Keypair.create_from_seed(fields["secretSeed"], SS58_PREFIX, number)
+        elif fields.get("secretPhrase"):
+            key = Keypair.create_from_mnemonic(fields["secretPhrase"], SS58_PREFIX, number)
+        elif fields.get("privateKey"):
+            key = Keypair.create_from_private_key(
+                fields["privateKey"],
+                public_key=fields.get("publicKey"),
+                ss58_format=SS58_PREFIX,
+                crypto_type=number,
+            )
+        else:
+            raise KeyfileError(f"{path} holds no secret, only a public key")
+    except KeyfileError:
+        raise
+    except Exception as error:
+        raise KeyfileError(f"{path} holds a secret that can't be read ({type(error).__name__})") from None
+    stated = fields.get("ss58Address")
+    if stated and stated != key.ss58_address:
+        raise KeyfileError(f"{path} says {stated}, but its secret belongs to {key.ss58_address}")
+    return key
+
+
+def _ed25519_seed(uri: str) -> str:
+    """The seed of a hard-derived development key (``//Alice``, ``//Alice//1``).
+
+    substrate-interface derives sr25519 keys only; this is Substrate's ed25519 rule (sp_core's
+    ``DeriveJunction`` and ``ed25519::derive_hard_junction``): blake2b-256 over SCALE("Ed25519HDKD"), seed, code.
+    """
+    from bip39 import bip39_to_mini_secret
+    from substrateinterface.constants import DEV_PHRASE
+
+    seed = bytes(bip39_to_mini_secret(DEV_PHRASE, "", "en"))
+    for part in uri.removeprefix("//").split("//"):
+        if not part or "/" in part:
+            raise ValueError("ed25519 keys have hard junctions only")
+        text = bytes([len(part.encode()) << 2]) + part.encode()
+        code = int(part).to_bytes(8, "little") if part.isdigit() else text
+        if len(code) > 32:
+            code = hashlib.blake2b(code, digest_size=32).digest()
+        seed = hashlib.blake2b(b"\x2cEd25519HDKD" + seed + code.ljust(32, b"\0"), digest_size=32).digest()
+    return "0x" + seed.hex()
+
+
+def _wallet(wallet: str, path: str | None) -> Path:
+    return Path(path or WALLETS).expanduser() / _plain(wallet)
+
+
+def _plain(name: str) -> str:
+    if not name or name in (".", "..") or "/" in name or "\0" in name:
+        raise KeyfileError(f"{name!r} is no name of a wallet or hotkey")
+    return name
+
+
+def _keyfile_fields(path: Path) -> dict[str, str]:
+    try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode) or info.st_size > _KEYFILE_CAP:
+            raise KeyfileError(f"{path} is no keyfile")
+        data = path.read_bytes()
+    except OSError as error:
+        raise KeyfileError(f"{path} can't be read: {error.strerror}") from None
+    if data.startswith((b"$NACL", b"$ANSIBLE_VAULT", b"gAAAAA")):
+        raise KeyfileError(
+            f"{path} is encrypted",
+            remedy="Use an unencrypted keyfile; for a coldkey, decrypt it with your wallet's tool.",
+        )
+    try:
+        fields = json.loads(data)
+    except ValueError:
+        raise KeyfileError(f"{path} is not JSON") from None
+    if not isinstance(fields, dict):
+        raise KeyfileError(f"{path} is not a JSON object")
+    return fields

@@ -1,0 +1,174 @@
+"""What a process says about itself: log records to stderr, counters and gauges for Prometheus.
+
+Nothing here acts at import. A program calls :func:`log_to_stderr` once; modules log through
+``logging.getLogger(__name__)`` with plain events and ``extra={...}`` fields, which come out as
+``event  key=value`` or as one JSON object a line. A neuron makes one :class:`Metrics` and counts
+on it; ``render`` gives the text of a ``/metrics`` page. prometheus-client is imported by the
+first metric.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+from subnet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Gauge
+
+NOISY = dict.fromkeys(
+    ("aiohttp", "asyncio", "matplotlib", "PIL", "substrateinterface", "scalecodec", "urllib3", "websocket"),
+    logging.WARNING,
+) | {"stamina": logging.ERROR}  # it warns of every retry; what comes of them is ours to say
+"""Libraries, and the level from which they are heard unless asked for."""
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# A peer's text may hold line breaks or terminal escapes; a log line stays one harmless line.
+HARMLESS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    10: "\\n",
+    13: "\\r",
+    9: "\\t",
+}
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What the caller gave as ``extra=``."""
+    return {key: value for key, value in vars(record).items() if key not in _PLAIN}
+
+
+class ConsoleFormatter(logging.Formatter):
+    """``07:43:42.125 INFO    subnet.axon  serving  port=8091``; a traceback follows on lines of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
+        pairs = "".join(f" {key}={value}" for key, value in fields_of(record).items())
+        event = f"{record.getMessage()} {pairs}" if pairs else record.getMessage()
+        line = f"{moment} {record.levelname:7} {record.name}  {event.translate(HARMLESS)}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: ``ts`` (ISO 8601, UTC), ``level``, ``logger``, ``event``, fields, ``exception``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = fields_of(record) | {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def log_to_stderr(
+    level: int | str = "INFO",
+    *,
+    as_json: bool = False,
+    third_party: bool = False,
+    stream: TextIO | None = None,
+) -> logging.Handler:
+    """Send the process's log from ``level`` up to stderr (or ``stream``); for programs, not libraries.
+
+    A second call replaces the first one's handler and leaves everybody else's in place. Libraries
+    named in :data:`NOISY` are heard from their level there up unless ``third_party``. Returns the handler.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if as_json else ConsoleFormatter())
+    handler.set_name("subnet")
+    root = logging.getLogger()
+    for old in [h for h in root.handlers if h.get_name() == "subnet"]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name, quiet in NOISY.items():
+        logging.getLogger(name).setLevel(logging.NOTSET if third_party else quiet)
+    return handler
+
+
+class Metric(NamedTuple):
+    """A counter or gauge: its help text and the labels beside netuid, hotkey and role."""
+
+    kind: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS = {
+    "subnet_rounds_total": Metric("counter", "Scoring rounds, by outcome (ok, failed).", ("outcome",)),
+    "subnet_weights_set_total": Metric("counter", "Attempts to set weights, by outcome.", ("outcome",)),
+    "subnet_round_seconds": Metric("gauge", "How long the last round took, in seconds."),
+    "subnet_score": Metric("gauge", "A peer's moving score, 0 to 1.", ("peer",)),
+    "subnet_metagraph_block": Metric("gauge", "The block of the metagraph in use."),
+    "subnet_chain_reachable": Metric("gauge", "1 while the chain answers, 0 while it does not."),
+}
+"""Every metric there is: a name outside this table is a KeyError, so that none grows by what a peer sends."""
+
+
+class Metrics:
+    """One neuron's counters and gauges, all labelled with its netuid, hotkey and role (miner, validator)."""
+
+    def __init__(self, *, netuid: int, hotkey: str, role: str, registry: CollectorRegistry | None = None) -> None:
+        self._mine = {"netuid": str(netuid), "hotkey": hotkey, "role": role}
+        self._registry = registry
+        self._known: dict[str, Counter | Gauge] = {}
+
+    def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        """Raise counter ``name`` by ``amount``; KeyError or ValueError for what METRICS does not list."""
+        self._metric(name).labels(**self._mine, **labels).inc(amount)
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Set gauge ``name`` to ``value``; errors as for :meth:`count`."""
+        metric = self._metric(name)
+        if METRICS[name].kind != "gauge":
+            raise ValueError(f"{name} is a counter; it is counted, not set")
+        child = metric.labels(**self._mine, **labels)
+        child.set(value)  # type: ignore[union-attr]
+
+    def forget(self, name: str, **labels: str) -> None:
+        """Drop one labelled value: of a peer that has left, for instance."""
+        self._metric(name).remove_by_labels({**self._mine, **labels})
+
+    def render(self) -> tuple[bytes, str]:
+        """The body and Content-Type of a ``/metrics`` page."""
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+        return generate_latest(self._own_registry()), CONTENT_TYPE_LATEST
+
+    def serve(self, port: int, host: str = "127.0.0.1") -> int:
+        """Serve ``/metrics`` on a thread of its own until the process ends; returns the port (0 takes any).
+
+        Raises ConfigError if the address can't be bound.
+        """
+        from prometheus_client import start_http_server
+
+        try:
+            server, _ = start_http_server(port, addr=host, registry=self._own_registry())
+        except OSError as error:
+            raise ConfigError(
+                f"can't serve metrics on {host}:{port}: {error.strerror}", remedy="Choose another --metrics-port."
+            ) from None
+        return int(server.server_port)
+
+    def _own_registry(self) -> CollectorRegistry:
+        if self._registry is None:
+            from prometheus_client import CollectorRegistry
+
+            self._registry = CollectorRegistry()
+        return self._registry
+
+    def _metric(self, name: str) -> Counter | Gauge:
+        metric = self._known.get(name)
+        if metric is None:
+            from prometheus_client import Counter, Gauge
+
+            kind, text, labels = METRICS[name]
+            make = Counter if kind == "counter" else Gauge
+            metric = make(name, text, (*self._mine, *labels), registry=self._own_registry())
+            self._known[name] = metric
+        return metric

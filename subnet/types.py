@@ -1,0 +1,189 @@
+"""What both sides speak of: uids, hotkeys, amounts, neurons and the metagraph.
+
+Amounts are RAO, as the chain counts them (1 TAO = 10**9 RAO; alpha likewise); a
+:class:`Metagraph` is a subnet at one block, immutable, its numbers as numpy columns.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Uid = NewType("Uid", int)
+"""A neuron's place on its subnet, 0 .. n-1."""
+Netuid = NewType("Netuid", int)
+"""A subnet's number."""
+Hotkey = NewType("Hotkey", str)
+"""An ss58 address (prefix 42) that signs for a neuron."""
+Coldkey = NewType("Coldkey", str)
+"""An ss58 address (prefix 42) that owns stake and hotkeys."""
+Block = NewType("Block", int)
+"""A block's number."""
+Rao = NewType("Rao", int)
+"""An amount in RAO: 10**-9 TAO, or 10**-9 alpha where a subnet's own token is meant."""
+
+RAO_PER_TAO = 10**9
+SS58_PREFIX = 42
+U16_MAX = 65535
+
+
+def tao(rao: int) -> Decimal:
+    """RAO as TAO, exact."""
+    return Decimal(int(rao)) / RAO_PER_TAO
+
+
+def rao(amount: Decimal | int | str) -> Rao:
+    """TAO as RAO; an amount finer than 1 RAO raises ValueError (floats are refused: write a string)."""
+    if isinstance(amount, float):
+        raise TypeError(f"{amount!r} is a float; write amounts of TAO as str, int or Decimal")
+    scaled = Decimal(amount) * RAO_PER_TAO
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{amount} TAO is not a whole number of RAO")
+    return Rao(int(scaled))
+
+
+@dataclass(frozen=True, slots=True)
+class AxonInfo:
+    """Where a neuron says that it serves: ``ip`` as text (IPv4 or IPv6), ``port``, and the chain's other fields."""
+
+    ip: str
+    port: int
+    ip_type: int = 4
+    protocol: int = 4
+    version: int = 0
+    block: int = 0
+
+    @property
+    def url(self) -> str:
+        """``http://host:port``, brackets around an IPv6 address."""
+        host = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return f"http://{host}:{self.port}"
+
+    @classmethod
+    def from_chain(cls, ip: int, port: int, ip_type: int, **rest: int) -> AxonInfo:
+        """From the chain's integers: ``ip`` is a u128, ``ip_type`` 4 or 6."""
+        address = ipaddress.IPv4Address(ip) if ip_type == 4 else ipaddress.IPv6Address(ip)
+        return cls(str(address), port, ip_type, **rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Neuron:
+    """One uid at one block. Shares are the chain's u16 / 65535; stake and emission are RAO of alpha.
+
+    Only ``uid`` and ``hotkey`` must be given, so that a peer can be named without a chain.
+    """
+
+    uid: Uid
+    hotkey: Hotkey
+    coldkey: Coldkey = Coldkey("")
+    axon: AxonInfo | None = None
+    stake: Rao = Rao(0)
+    active: bool = True
+    validator_permit: bool = False
+    consensus: float = 0.0
+    incentive: float = 0.0
+    dividends: float = 0.0
+    validator_trust: float = 0.0
+    emission: Rao = Rao(0)
+    last_update: Block = Block(0)
+    block_at_registration: Block = Block(0)
+
+
+@dataclass(frozen=True)
+class Metagraph:
+    """A subnet's neurons at one block; row i of every column is uid i (n rows).
+
+    Columns of u16 hold the chain's integers (65535 = 1.0); ``stake`` and ``emission`` are RAO
+    of alpha, ``last_update`` and ``block_at_registration`` block numbers. Arrays are read-only.
+    """
+
+    netuid: Netuid
+    block: Block
+    block_hash: str
+    tempo: int
+    hotkeys: tuple[Hotkey, ...]
+    coldkeys: tuple[Coldkey, ...]
+    axons: tuple[AxonInfo | None, ...]
+    stake: npt.NDArray[np.uint64]
+    active: npt.NDArray[np.bool_]
+    validator_permit: npt.NDArray[np.bool_]
+    consensus: npt.NDArray[np.uint16]
+    incentive: npt.NDArray[np.uint16]
+    dividends: npt.NDArray[np.uint16]
+    validator_trust: npt.NDArray[np.uint16]
+    emission: npt.NDArray[np.uint64]
+    last_update: npt.NDArray[np.uint64]
+    block_at_registration: npt.NDArray[np.uint64]
+    owner_hotkey: Hotkey = field(default=Hotkey(""))
+
+    def __post_init__(self) -> None:
+        n = len(self.hotkeys)
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            if column.shape != (n,):
+                raise ValueError(f"metagraph column {name} has shape {column.shape}, expected ({n},)")
+            column.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.hotkeys)
+
+    def __iter__(self) -> Iterator[Neuron]:
+        return iter(self.neurons)
+
+    @cached_property
+    def neurons(self) -> tuple[Neuron, ...]:
+        """The same as one :class:`Neuron` a uid, in uid order."""
+        return tuple(
+            Neuron(
+                uid=Uid(i),
+                hotkey=self.hotkeys[i],
+                coldkey=self.coldkeys[i],
+                axon=self.axons[i],
+                stake=Rao(int(self.stake[i])),
+                active=bool(self.active[i]),
+                validator_permit=bool(self.validator_permit[i]),
+                consensus=int(self.consensus[i]) / U16_MAX,
+                incentive=int(self.incentive[i]) / U16_MAX,
+                dividends=int(self.dividends[i]) / U16_MAX,
+                validator_trust=int(self.validator_trust[i]) / U16_MAX,
+                emission=Rao(int(self.emission[i])),
+                last_update=Block(int(self.last_update[i])),
+                block_at_registration=Block(int(self.block_at_registration[i])),
+            )
+            for i in range(len(self.hotkeys))
+        )
+
+    @cached_property
+    def _uid_by_hotkey(self) -> dict[Hotkey, Uid]:
+        return {hotkey: Uid(i) for i, hotkey in enumerate(self.hotkeys)}
+
+    def uid_of(self, hotkey: str) -> Uid | None:
+        """The hotkey's uid at this block, or None if it is not registered."""
+        return self._uid_by_hotkey.get(Hotkey(hotkey))
+
+    def neuron(self, hotkey: str) -> Neuron | None:
+        """The hotkey's neuron at this block, or None if it is not registered."""
+        uid = self.uid_of(hotkey)
+        return None if uid is None else self.neurons[uid]
+
+
+_COLUMNS = (
+    "stake",
+    "active",
+    "validator_permit",
+    "consensus",
+    "incentive",
+    "dividends",
+    "validator_trust",
+    "emission",
+    "last_update",
+    "block_at_registration",
+)

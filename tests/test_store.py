@@ -1,0 +1,434 @@
+"""The ledger: what is acknowledged stays, nothing counts twice, damage is told from absence."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from subnet.errors import StoreError
+from subnet.store import MAX_RECEIPT, History, Ledger, Result, Round, Score, WeightsSet, ledger_path
+from subnet.types import Block, Hotkey, Netuid, Uid
+
+GENESIS = "0x" + "11" * 32
+ME = Hotkey("5Validator")
+
+
+def ledger(path: Path, **options: Any) -> Ledger:
+    chosen = {"genesis_hash": GENESIS, "netuid": Netuid(2), "validator": ME, **options}
+    return Ledger(path, **chosen)
+
+
+def round_of(number: int, **fields: Any) -> Round:
+    return Round(
+        **{
+            "id": number,
+            "block": Block(10 * number),
+            "started": 100.0,
+            "ended": 101.0,
+            "asked": 1,
+            "answered": 1,
+        }
+        | fields
+    )
+
+
+def score_of(hotkey: str, value: float, uid: int = 0, rounds: int = 1) -> Score:
+    return Score(Hotkey(hotkey), Uid(uid), value, rounds, Block(5), Block(10), 101.0)
+
+
+def result_of(hotkey: str, score: float | None, uid: int = 0, **fields: Any) -> Result:
+    return Result(Hotkey(hotkey), Uid(uid), score, **fields)
+
+
+def test_a_round_and_all_that_belongs_to_it_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "v.sqlite"
+    results = [
+        result_of("a", 0.5, 3, elapsed=0.25, moving=0.05, receipts=(b"one", b"two")),
+        result_of("b", 0.0, 1, reason="timeout", elapsed=5.0),
+        result_of("c", None, 2),
+    ]
+    with ledger(path) as book:
+        assert book.next_round() == 1
+        assert book.record(round_of(1, asked=2, error="oh"), results, [score_of("a", 0.5, 3), score_of("b", 0.0, 1)])
+    with History(path) as seen:
+        assert seen.rounds() == [round_of(1, asked=2, error="oh")]
+        assert seen.last_round() == round_of(1, asked=2, error="oh")
+        assert [r.hotkey for r in seen.results(1)] == ["b", "c", "a"]
+        assert seen.results(1)[0] == result_of("b", 0.0, 1, reason="timeout", elapsed=5.0)
+        assert seen.results(1)[2] == result_of("a", 0.5, 3, elapsed=0.25, moving=0.05)
+        assert seen.receipts(1, "a") == [b"one", b"two"]
+        assert seen.receipts(1, "b") == []
+        assert list(seen.scores()) == ["b", "a"]  # by uid
+        assert seen.scores()[Hotkey("a")] == score_of("a", 0.5, 3)
+
+
+def test_the_same_round_twice_counts_once(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        assert book.record(round_of(1), [result_of("a", 1.0)], [score_of("a", 1.0)])
+        assert not book.record(round_of(1), [result_of("a", 1.0)], [score_of("a", 2.0)])
+        assert not book.record(round_of(3), [], [])  # nor one from the future
+        assert book.scores()[Hotkey("a")].value == 1.0
+        assert book.next_round() == 2
+
+
+def test_a_round_number_is_not_used_again_after_pruning(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v", keep_days=1.0) as book:
+        book.record(round_of(1, ended=0.0), [result_of("a", 1.0, receipts=(b"r",))], [score_of("a", 1.0)])
+        book.add_weights(WeightsSet(Block(3), (Uid(1),), (65535,), "0xaa", 0.0))
+        book.prune(now=10 * 86_400.0)
+        assert book.rounds() == []
+        assert book.results(1) == []
+        assert book.receipts(1, "a") == []
+        assert book.weights() == []
+        assert book.next_round() == 2
+        assert book.scores()[Hotkey("a")].value == 1.0  # a score has no age: who is not asked keeps it
+
+
+def test_rounds_are_pruned_by_themselves(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v", keep_days=1.0) as book:
+        for number in range(1, 129):
+            book.record(round_of(number, ended=number * 3600.0), [], [])
+        ended = [r.ended for r in book.rounds()]
+    assert min(ended) >= 128 * 3600.0 - 86_400.0
+    assert len(ended) == 25
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_nan_and_inf_never_enter(tmp_path: Path, bad: float) -> None:
+    with ledger(tmp_path / "v") as book:
+        with pytest.raises(ValueError, match="can't be recorded"):
+            book.record(round_of(1), [], [score_of("a", bad)])
+        with pytest.raises(ValueError, match="can't be recorded"):
+            book.record(round_of(1), [result_of("a", bad)], [])
+        assert book.scores() == {}
+        assert book.next_round() == 1
+
+
+def test_a_round_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        twice = [result_of("a", 1.0), result_of("a", 1.0)]
+        with pytest.raises(StoreError):
+            book.record(round_of(1), twice, [score_of("a", 1.0)])
+        assert book.rounds() == []
+        assert book.next_round() == 1
+        assert book.record(round_of(1), twice[:1], [])
+
+
+def test_an_oversize_receipt_is_left_out_and_text_is_bounded(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        big = result_of("a", None, reason="x" * 10_000, receipts=(b"x" * (MAX_RECEIPT + 1), b"y"))
+        book.record(round_of(1, error="e" * 10_000), [big], [])
+        assert book.receipts(1, "a") == [b"y"]
+        assert len(book.results(1)[0].reason or "") == 2000
+        assert len(book.rounds()[0].error or "") == 2000
+
+
+def test_gone_hotkeys_lose_their_scores(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        book.record(round_of(1), [], [score_of("a", 1.0), score_of("b", 2.0), score_of("c", 3.0)])
+        book.record(round_of(2), [], [score_of("b", 2.5)], gone=[Hotkey("a")])
+        book.drop([Hotkey("c")])
+        assert {k: v.value for k, v in book.scores().items()} == {"b": 2.5}
+
+
+def test_weights_are_kept_once_each_in_order(tmp_path: Path) -> None:
+    first = WeightsSet(Block(7), (Uid(1), Uid(2)), (65535, 1), "0xaa", 1.0)
+    second = WeightsSet(Block(9), (Uid(2),), (65535,), "0xbb", 2.0)
+    with ledger(tmp_path / "v") as book:
+        for weights in (first, first, second):
+            book.add_weights(weights)
+        assert book.weights() == [first, second]
+        assert book.weights(limit=1) == [second]
+
+
+def test_another_chain_subnet_or_validator_inherits_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    with ledger(path) as book:
+        book.record(round_of(1), [], [score_of("a", 1.0)])
+    for other in (
+        {"genesis_hash": "0x" + "22" * 32},
+        {"netuid": Netuid(3)},
+        {"validator": Hotkey("5Other")},
+    ):
+        with ledger(path, **other) as book:
+            assert book.scores() == {}
+            assert book.next_round() == 1
+        with History(path, **other) as seen:
+            assert seen.rounds() == []
+    with ledger(path) as book:
+        assert book.scores()[Hotkey("a")].value == 1.0
+    with History(path) as seen:  # opened last
+        assert len(seen.rounds()) == 1
+
+
+def test_readers_see_rounds_while_the_writer_works(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    with ledger(path) as book, History(path) as seen:
+        seen_before = seen.rounds()
+        writer = threading.Thread(target=lambda: book.record(round_of(1), [], [score_of("a", 1.0)]))
+        writer.start()
+        writer.join()
+        assert seen_before == []
+        assert [r.id for r in seen.rounds()] == [1]
+        assert seen.rounds(after=1) == []
+        assert seen.scores()[Hotkey("a")].value == 1.0
+
+
+def test_a_second_writer_is_refused_until_the_first_closes(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    with ledger(path), pytest.raises(StoreError, match="held by another process") as caught:
+        ledger(path)
+    assert "--state" in caught.value.remedy
+    ledger(path).close()
+
+
+def test_a_missing_or_empty_file_can_not_be_read(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="does not exist"):
+        History(tmp_path / "none")
+    (tmp_path / "empty").touch()
+    with pytest.raises(StoreError, match="holds nothing yet"):
+        History(tmp_path / "empty")
+    ledger(tmp_path / "v").close()
+    with pytest.raises(StoreError, match="has no ledger of netuid 9"):
+        History(tmp_path / "v", netuid=9)
+
+
+def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
+    book = ledger(tmp_path / "v")
+    book.close()
+    book.close()
+    with pytest.raises(StoreError, match="closed"):
+        book.scores()
+
+
+def test_damage_is_told_with_a_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    path.write_bytes(b"this is no database, " * 200)
+    with pytest.raises(StoreError, match="not a database") as caught:
+        ledger(path)
+    assert "Move the file away" in caught.value.remedy
+
+
+def test_a_torn_page_is_found_on_opening(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    with ledger(path) as book:
+        for number in range(1, 60):
+            book.record(round_of(number), [result_of(f"k{n}", 1.0, n) for n in range(20)], [])
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        for page in range(5, size // 4096, 2):
+            file.seek(page * 4096)
+            file.write(b"\xff" * 4096)
+    with pytest.raises(StoreError, match="malformed") as caught:
+        ledger(path)
+    assert "restore a copy" in caught.value.remedy
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE theirs (x)")
+    db.commit()
+    db.close()
+    for opening in (ledger, History):
+        with pytest.raises(StoreError, match="another program's database"):
+            opening(path)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    ledger(path).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    for opening in (ledger, History):
+        with pytest.raises(StoreError, match="schema version 99"):
+            opening(path)
+
+
+def test_a_locked_database_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subnet.database._BUSY_S", 0.05)
+    path = tmp_path / "v"
+    with ledger(path) as book:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked") as caught:
+            book.record(round_of(1), [], [])
+        other.execute("ROLLBACK")
+        other.close()
+        assert "Another program" in caught.value.remedy
+        assert book.record(round_of(1), [], [])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
+def test_a_read_only_folder_is_explained(tmp_path: Path) -> None:
+    folder = tmp_path / "fixed"
+    folder.mkdir(mode=0o500)
+    with pytest.raises(StoreError, match="can't be written"):
+        ledger(folder / "v")
+
+
+def test_a_read_only_connection_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    with ledger(path) as book:
+        book._db.execute("PRAGMA query_only = ON")
+        with pytest.raises(StoreError, match="readonly") as caught:
+            book.record(round_of(1), [], [])
+        assert "writable" in caught.value.remedy
+
+
+def test_a_folder_that_is_a_file_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="can't be written"):
+        ledger(tmp_path / "file" / "v")
+
+
+def test_two_validators_of_one_state_folder_have_files_of_their_own(tmp_path: Path) -> None:
+    assert ledger_path(tmp_path, 2, "5A") != ledger_path(tmp_path, 2, "5B")
+    assert ledger_path(tmp_path, 2, "5A") != ledger_path(tmp_path, 3, "5A")
+    assert ledger_path(tmp_path, 2, "5A").parent == tmp_path
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@settings(max_examples=25, deadline=None)
+def test_any_finite_score_comes_back_exact(value: float) -> None:
+    with tempfile.TemporaryDirectory() as folder, ledger(Path(folder) / "v") as book:
+        book.record(round_of(1), [], [score_of("a", value)])
+        assert book.scores()[Hotkey("a")].value == value
+
+
+HOTKEYS = st.sampled_from([Hotkey(name) for name in "abcd"])
+FLOATS = st.floats(-1e6, 1e6)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Any order of rounds, repeats, departures, weights, closings and crashes leaves what a dict would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.crashes = 0
+        self.scores: dict[Hotkey, float] = {}
+        self.rounds: list[int] = []
+        self.results: dict[int, dict[Hotkey, float]] = {}
+        self.weights: list[str] = []
+
+    @initialize()
+    def begin(self) -> None:
+        self.book = ledger(self.folder / "0")
+
+    @rule(got=st.dictionaries(HOTKEYS, FLOATS), gone=st.sets(HOTKEYS))
+    def round(self, got: dict[Hotkey, float], gone: set[Hotkey]) -> None:
+        number = self.book.next_round()
+        kept = {hotkey: value for hotkey, value in got.items() if hotkey not in gone}
+        results = [result_of(hotkey, value, uid) for uid, (hotkey, value) in enumerate(got.items())]
+        assert self.book.record(round_of(number), results, [score_of(k, v) for k, v in kept.items()], gone)
+        self.scores = {k: v for k, v in self.scores.items() if k not in gone} | kept
+        self.rounds.append(number)
+        self.results[number] = got
+
+    @rule(value=FLOATS)
+    def repeat_the_last_round(self, value: float) -> None:
+        if self.rounds:
+            assert not self.book.record(round_of(self.rounds[-1]), [], [score_of("a", value)])
+
+    @rule(gone=st.sets(HOTKEYS))
+    def leave(self, gone: set[Hotkey]) -> None:
+        self.book.drop(gone)
+        self.scores = {k: v for k, v in self.scores.items() if k not in gone}
+
+    @rule(name=st.sampled_from(["0x1", "0x2", "0x3"]))
+    def set_weights(self, name: str) -> None:
+        self.book.add_weights(WeightsSet(Block(1), (Uid(0),), (65535,), name, 1.0))
+        if name not in self.weights:
+            self.weights.append(name)
+
+    @rule()
+    def reopen(self) -> None:
+        self.book.close()
+        self.book = ledger(self.book.path)
+
+    @rule()
+    def crash(self) -> None:
+        """What ``kill -9`` leaves: the files as they are now, the write-ahead log not folded in."""
+        self.crashes += 1
+        target = self.folder / str(self.crashes)
+        for suffix in ("", "-wal"):
+            source = Path(f"{self.book.path}{suffix}")
+            if source.exists():
+                shutil.copy(source, f"{target}{suffix}")
+        self.book.close()
+        self.book = ledger(target)
+
+    @invariant()
+    def as_the_model(self) -> None:
+        if not hasattr(self, "book"):
+            return
+        with History(self.book.path) as seen:
+            for view in (self.book, seen):
+                assert {k: s.value for k, s in view.scores().items()} == self.scores
+                assert [r.id for r in view.rounds()] == self.rounds
+                assert [w.extrinsic_hash for w in view.weights()] == self.weights
+        for number in self.rounds[-1:]:
+            assert {r.hotkey: r.score for r in self.book.results(number)} == self.results[number]
+
+    def teardown(self) -> None:
+        if hasattr(self, "book"):
+            self.book.close()
+        shutil.rmtree(self.folder)
+
+
+LedgerMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
+TestLedgerMachine = LedgerMachine.TestCase
+
+
+WRITER = """
+import sys
+from subnet.store import Ledger, Result, Round, Score
+book = Ledger(sys.argv[1], genesis_hash="0x11", netuid=2, validator="5V")
+count = book.scores()["a"].rounds if "a" in book.scores() else 0
+while True:
+    number = book.next_round()
+    count += 1
+    score = Score("a", 0, count * 0.5, count, 0, number, 1.0)
+    book.record(Round(number, number, 1.0, 2.0, 1, 1), [Result("a", 0, 0.5)], [score])
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.e2e
+def test_kill_9_loses_no_acknowledged_round_and_counts_none_twice(tmp_path: Path) -> None:
+    """Each life adds rounds until it is killed at a moment of its own; the sum must be exact."""
+    path, acknowledged, dice = tmp_path / "v", 0, random.Random(7)
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for _ in range(dice.randint(1, 40)):
+            acknowledged = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        unread = process.stdout.read().split()
+        process.stdout.close()
+        process.wait()
+        acknowledged = int(unread[-1]) if unread else acknowledged
+        with History(path) as seen:
+            last = seen.last_round()
+            score = seen.scores()[Hotkey("a")]
+            assert last is not None
+            assert acknowledged <= last.id <= acknowledged + 1
+            assert score.rounds == last.id == len(seen.rounds(limit=10_000))
+            assert score.value == last.id * 0.5
