@@ -1,0 +1,119 @@
+"""The numbers that a Yuma epoch is computed in: one algorithm, two arithmetics behind one protocol.
+
+:class:`Floating` is float64, fast; :class:`subnet.scoring.fixed.Fixed` is the runtime's own
+I32F32 on int64 arrays, exact to the bit. The epoch asks either for what differs between them
+(products, quotients, exp, rounding) and adds, compares and indexes the arrays directly.
+Stakes are integers in both, since their zeros and ties decide permits and medians.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Variant = Literal["head", "293"]
+Numbers = npt.NDArray[Any]
+"""float64, or int64 in units of 2**-32, as the arithmetic has it."""
+Integers = npt.NDArray[np.int64]
+
+ONE = 1 << 32
+"""1.0 as I32F32 bits."""
+EXP_CLAMP = 20
+"""Head's clamp of an exponent (``exp_safe`` in epoch/math.rs)."""
+EXP_LIMIT = 89_715_445_397
+"""Largest |x| (I32F32 bits) whose exp series doesn't overflow: beyond it 293 takes exp(x) = 0."""
+
+
+class Arithmetic(Protocol):
+    """What an epoch needs of its numbers; every quotient by zero is zero, as the runtime's ``safe_div``."""
+
+    @property
+    def one(self) -> Any:
+        """1.0."""
+
+    def of_bits(self, bits: Any) -> Any:
+        """From I32F32 bits (int or int64 array)."""
+
+    def to_float(self, x: Numbers) -> npt.NDArray[np.float64]:
+        """As float64."""
+
+    def ratio(self, a: Any, b: Any) -> Any:
+        """a / b for non-negative integers a < 2**31, b < 2**31."""
+
+    def mul(self, a: Any, b: Any) -> Numbers:
+        """a * b, floored."""
+
+    def div(self, a: Numbers, b: Numbers) -> Numbers:
+        """a / b for non-negative a, b, truncated."""
+
+    def left(self, vector: Numbers, matrix: Numbers) -> Numbers:
+        """sum_i vector_i * matrix_ij, each product floored: (r,), (r, n) -> (n,)."""
+
+    def right(self, matrix: Numbers, vector: Numbers) -> Numbers:
+        """sum_j matrix_ij * vector_j, each product floored: (r, n), (n,) -> (r,)."""
+
+    def sigmoid(self, slope: Any, x: Numbers, variant: Variant) -> Numbers:
+        """1 / (1 + exp(slope * x)); ``slope`` and ``x`` may be negative."""
+
+    def to_bits(self, x: Numbers) -> Integers:
+        """As I32F32 bits, floored, for x >= 0."""
+
+    def to_u16(self, x: Numbers) -> npt.NDArray[np.uint16]:
+        """floor(x * 65535), saturating, for x >= 0: ``fixed_proportion_to_u16``."""
+
+    def times(self, x: Numbers, amount: int) -> npt.NDArray[np.uint64]:
+        """floor(x * amount) for x in 0..1 and an amount of RAO below 2**64."""
+
+    def upscale(self, x: Numbers) -> npt.NDArray[np.uint16]:
+        """x so that its largest becomes 65535, rounded half up: ``vec_max_upscale_to_u16`` for x <= 32768."""
+
+
+class Floating:
+    """float64: within 1 of the runtime's u16 wherever the runtime itself has that precision."""
+
+    one = 1.0
+
+    def of_bits(self, bits: Any) -> Any:
+        return bits / ONE
+
+    def to_float(self, x: Numbers) -> npt.NDArray[np.float64]:
+        return np.asarray(x, dtype=np.float64)
+
+    def ratio(self, a: Any, b: Any) -> Any:
+        return self.div(a, b)
+
+    def mul(self, a: Any, b: Any) -> Numbers:
+        return np.asarray(a * b)
+
+    def div(self, a: Numbers, b: Numbers) -> Numbers:
+        return np.asarray(a / np.where(b == 0, np.inf, b))
+
+    def left(self, vector: Numbers, matrix: Numbers) -> Numbers:
+        return np.asarray(vector @ matrix)
+
+    def right(self, matrix: Numbers, vector: Numbers) -> Numbers:
+        return np.asarray(matrix @ vector)
+
+    def sigmoid(self, slope: Any, x: Numbers, variant: Variant) -> Numbers:
+        exponent = slope * x
+        if variant == "head":
+            return np.asarray(1.0 / (1.0 + np.exp(np.clip(exponent, -EXP_CLAMP, EXP_CLAMP))))
+        limit = EXP_LIMIT / ONE
+        exp = np.exp(np.clip(exponent, -limit, limit))
+        return np.asarray(1.0 / (1.0 + np.where(np.abs(exponent) > limit, 0.0, exp)))
+
+    def to_bits(self, x: Numbers) -> Integers:
+        return np.asarray(x * ONE).astype(np.int64)
+
+    def to_u16(self, x: Numbers) -> npt.NDArray[np.uint16]:
+        return np.minimum(x * 65535.0, 65535.0).astype(np.uint16)
+
+    def times(self, x: Numbers, amount: int) -> npt.NDArray[np.uint64]:
+        return np.floor(x * float(amount)).astype(np.uint64)
+
+    def upscale(self, x: Numbers) -> npt.NDArray[np.uint16]:
+        largest = x.max(initial=0.0)
+        scaled = x * 65535.0 / largest if largest > 0 else x
+        return np.floor(scaled + 0.5).astype(np.uint16)
