@@ -1,0 +1,250 @@
+"""SubtensorModule: its storage and events. What it does stands in the modules ``subtensor_*`` beside this one.
+
+Names, key types, hashers and value types are those of subtensor's runtime of June 2026, defaults too
+unless a comment says otherwise; Rank, Trust and PruningScores are kept for clients of older runtimes.
+Amounts are RAO (of TAO, or of the subnet's alpha), delays and limits are blocks, shares are u16
+(65535 = 1). Matrices and vectors of mechanism 0 are keyed by the netuid itself.
+"""
+
+from __future__ import annotations
+
+from subnet.devnet.hashing import IDENTITY, TWOX64_CONCAT
+from subnet.devnet.pallet import Constant, Event, Item, Maybe, Pallet
+from subnet.devnet.pallets.subtensor_errors import Error
+from subnet.devnet.scale import (
+    ACCOUNT,
+    BOOL,
+    BYTES,
+    H256,
+    I16,
+    I64,
+    I128,
+    U8,
+    U16,
+    U32,
+    U64,
+    U128,
+    Enum,
+    Struct,
+    Tuple,
+    Variant,
+    Vec,
+)
+from subnet.devnet.shapes import ACCOUNT_KEY, DISPATCH_RESULT, NETUID, NETUID_BLAKE2, NETUID_TWOX, UID
+
+TAO = 10**9
+ROOT = 0  # the root network's netuid
+
+FIXED_U128 = Struct("substrate_fixed::FixedU128", bits=U128)
+FIXED_I128 = Struct("substrate_fixed::FixedI128", bits=I128)
+SAFE_FLOAT = Struct("share_pool::SafeFloat", mantissa=U128, exponent=I64)
+AXON_INFO = Struct(
+    "pallet_subtensor::pallet::AxonInfo",
+    block=U64,
+    version=U32,
+    ip=U128,
+    port=U16,
+    ip_type=U8,
+    protocol=U8,
+    placeholder1=U8,
+    placeholder2=U8,
+)
+PROMETHEUS_INFO = Struct(
+    "pallet_subtensor::pallet::PrometheusInfo", block=U64, version=U32, ip=U128, port=U16, ip_type=U8
+)
+CERTIFICATE = Struct("pallet_subtensor::pallet::NeuronCertificate", public_key=BYTES, algorithm=U8)
+CHILDREN = Vec(Tuple(U64, ACCOUNT))
+COMMITS = Vec(Tuple(H256, U64, U64, U64))
+PAIRS = Vec(Tuple(U16, U16))
+SHARES = Vec(U16)
+
+LAST_REGISTERED = ("NetworkLastRegistered", None)
+RATE_LIMIT_KEY = Enum(
+    "pallet_subtensor::RateLimitKey",
+    [
+        Variant("SetSNOwnerHotkey", 0, [(None, U16)]),
+        Variant("NetworkLastRegistered", 2),
+        Variant("LastTxBlock", 3, [(None, ACCOUNT)]),
+        Variant("LastTxBlockDelegateTake", 5, [(None, ACCOUNT)]),
+    ],
+)
+
+
+def fixed(value: float) -> dict[str, int]:
+    """A U64F64 (or I96F32, by its own shift) from a float, as its bits."""
+    return {"bits": int(value * (1 << 64))}
+
+
+class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
+    errors = Error
+
+    # networks
+    NetworksAdded = Item(BOOL, NETUID)
+    TotalNetworks = Item(U16)
+    SubnetworkN = Item(U16, NETUID)
+    SubnetOwner = Item(ACCOUNT, NETUID)
+    SubnetOwnerHotkey = Item(ACCOUNT, NETUID)
+    SubnetMechanism = Item(U16, NETUID)
+    SubnetLimit = Item(U16, default=128)
+    SubnetLocked = Item(U64, NETUID)
+    NetworkRegisteredAt = Item(U64, NETUID)
+    NetworkImmunityPeriod = Item(U64, default=1_296_000)
+    FirstEmissionBlockNumber = Maybe(U64, NETUID)
+    SubtokenEnabled = Item(BOOL, NETUID)
+    SubnetEmissionEnabled = Item(BOOL, NETUID, default=True)
+    TokenSymbol = Item(BYTES, NETUID, default=b"\xf0\x9d\x9c\x8f")
+    StartCallDelay = Item(U64)
+    NetworkRateLimit = Item(U64, default=7200)
+    NetworkMinLockCost = Item(U64, default=1000 * TAO)
+    NetworkLastLockCost = Item(U64, default=1000 * TAO)
+    LastRateLimitedBlock = Item(U64, (IDENTITY, RATE_LIMIT_KEY))
+    NetworkLockReductionInterval = Item(U64, default=100_800)
+    AdminFreezeWindow = Item(U16)
+
+    # neurons
+    Keys = Item(ACCOUNT, NETUID, UID)
+    Uids = Maybe(U16, NETUID, ACCOUNT_KEY)
+    IsNetworkMember = Item(BOOL, ACCOUNT_KEY, NETUID)
+    Owner = Item(ACCOUNT, ACCOUNT_KEY)
+    OwnedHotkeys = Item(Vec(ACCOUNT), ACCOUNT_KEY)
+    StakingHotkeys = Item(Vec(ACCOUNT), ACCOUNT_KEY)
+    BlockAtRegistration = Item(U64, NETUID, UID)
+    Axons = Maybe(AXON_INFO, NETUID, ACCOUNT_KEY)
+    Prometheus = Maybe(PROMETHEUS_INFO, NETUID, ACCOUNT_KEY)
+    NeuronCertificates = Maybe(CERTIFICATE, NETUID, ACCOUNT_KEY)
+    Active = Item(Vec(BOOL), NETUID)
+    Rank = Item(SHARES, NETUID)
+    Trust = Item(SHARES, NETUID)
+    Consensus = Item(SHARES, NETUID)
+    Incentive = Item(SHARES, NETUID)
+    Dividends = Item(SHARES, NETUID)
+    Emission = Item(Vec(U64), NETUID)
+    LastUpdate = Item(Vec(U64), NETUID)
+    ValidatorTrust = Item(SHARES, NETUID)
+    PruningScores = Item(SHARES, NETUID)
+    ValidatorPermit = Item(Vec(BOOL), NETUID)
+    StakeWeight = Item(SHARES, NETUID)
+    Weights = Item(PAIRS, NETUID, UID)
+    Bonds = Item(PAIRS, NETUID, UID)
+
+    # epochs
+    Tempo = Item(U16, NETUID, default=360)
+    LastEpochBlock = Item(U64, NETUID)
+    PendingEpochAt = Item(U64, NETUID)
+    SubnetEpochIndex = Item(U64, NETUID)
+    BlocksSinceLastStep = Item(U64, NETUID)
+    LastMechansimStepBlock = Item(U64, NETUID)
+    MaxEpochsPerBlock = Item(U8, default=32)  # 2 on the real chain
+
+    # hyperparameters
+    Kappa = Item(U16, NETUID, default=32_767)
+    Rho = Item(U16, NETUID, default=10)
+    ImmunityPeriod = Item(U16, NETUID, default=4096)
+    MinAllowedWeights = Item(U16, NETUID, default=1024)
+    MaxWeightsLimit = Item(U16, NETUID, default=65535)
+    WeightsVersionKey = Item(U64, NETUID)
+    WeightsSetRateLimit = Item(U64, NETUID, default=100)
+    ActivityCutoff = Item(U16, NETUID, default=5000)
+    ActivityCutoffFactorMilli = Item(U32, NETUID, default=13_889)
+    MaxAllowedUids = Item(U16, NETUID, default=256)
+    MinAllowedUids = Item(U16, NETUID)  # 64 on the real chain: a local subnet may be small
+    MaxAllowedValidators = Item(U16, NETUID, default=128)
+    MinNonImmuneUids = Item(U16, NETUID)  # 10 on the real chain, likewise
+    ImmuneOwnerUidsLimit = Item(U16, NETUID, default=1)
+    BondsMovingAverage = Item(U64, NETUID, default=900_000)
+    BondsPenalty = Item(U16, NETUID, default=65535)
+    BondsResetOn = Item(BOOL, NETUID)
+    LiquidAlphaOn = Item(BOOL, NETUID_BLAKE2)
+    AlphaValues = Item(Tuple(U16, U16), NETUID, default=(45_875, 58_982))
+    AlphaSigmoidSteepness = Item(I16, NETUID, default=1000)
+    Yuma3On = Item(BOOL, NETUID_BLAKE2)
+    ServingRateLimit = Item(U64, NETUID, default=50)
+    TransferToggle = Item(BOOL, NETUID, default=True)
+    OwnerCutEnabled = Item(BOOL, NETUID, default=True)
+    StakeThreshold = Item(U64)
+    TaoWeight = Item(U64, default=971_718_665_099_567_868)
+    TxRateLimit = Item(U64)  # 1000 on the real chain
+
+    # registration
+    NetworkRegistrationAllowed = Item(BOOL, NETUID, default=True)
+    NetworkPowRegistrationAllowed = Item(BOOL, NETUID)
+    TargetRegistrationsPerInterval = Item(U16, NETUID, default=2)
+    MaxRegistrationsPerBlock = Item(U16, NETUID, default=256)  # 1 on the real chain, which reads it for root only
+    RegistrationsThisInterval = Item(U16, NETUID)
+    RegistrationsThisBlock = Item(U16, NETUID)
+    AdjustmentInterval = Item(U16, NETUID, default=100)
+    AdjustmentAlpha = Item(U64, NETUID)
+    Difficulty = Item(U64, NETUID, default=10_000_000)
+    MinDifficulty = Item(U64, NETUID, default=10_000_000)
+    MaxDifficulty = Item(U64, NETUID, default=2**62)
+    Burn = Item(U64, NETUID, default=100_000_000)
+    MinBurn = Item(U64, NETUID, default=500_000)
+    MaxBurn = Item(U64, NETUID, default=100 * TAO)
+    BurnHalfLife = Item(U16, NETUID, default=360)
+    BurnIncreaseMult = Item(FIXED_U128, NETUID, default=fixed(1.26))
+    RAORecycledForRegistration = Item(U64, NETUID)
+
+    # stake and emission
+    TotalIssuance = Item(U64)
+    TotalStake = Item(U64)
+    TotalHotkeyAlpha = Item(U64, ACCOUNT_KEY, NETUID)
+    TotalHotkeyAlphaLastEpoch = Item(U64, ACCOUNT_KEY, NETUID)
+    TotalHotkeyShares = Item(FIXED_U128, ACCOUNT_KEY, NETUID)
+    TotalHotkeySharesV2 = Item(SAFE_FLOAT, ACCOUNT_KEY, NETUID)
+    Alpha = Item(FIXED_U128, ACCOUNT_KEY, ACCOUNT_KEY, NETUID)
+    AlphaV2 = Item(SAFE_FLOAT, ACCOUNT_KEY, ACCOUNT_KEY, NETUID)
+    SubnetTAO = Item(U64, NETUID)
+    SubnetAlphaIn = Item(U64, NETUID)
+    SubnetAlphaOut = Item(U64, NETUID)
+    SubnetVolume = Item(U128, NETUID)
+    SubnetMovingPrice = Item(FIXED_I128, NETUID)
+    SubnetOwnerCut = Item(U16, default=11_796)
+    BlockEmission = Item(U64, default=TAO)
+    PendingServerEmission = Item(U64, NETUID)
+    PendingValidatorEmission = Item(U64, NETUID)
+    PendingRootAlphaDivs = Item(U64, NETUID)
+    PendingOwnerCut = Item(U64, NETUID)
+    SubnetAlphaInEmission = Item(U64, NETUID)
+    SubnetAlphaOutEmission = Item(U64, NETUID)
+    SubnetTaoInEmission = Item(U64, NETUID)
+    AlphaDividendsPerSubnet = Item(U64, NETUID, ACCOUNT_KEY)
+    RootAlphaDividendsPerSubnet = Item(U64, NETUID, ACCOUNT_KEY)
+    Delegates = Item(U16, ACCOUNT_KEY, default=11_796)
+    MaxDelegateTake = Item(U16, default=11_796)
+    MinDelegateTake = Item(U16)
+    ChildkeyTake = Item(U16, ACCOUNT_KEY, NETUID)
+    ChildKeys = Item(CHILDREN, ACCOUNT_KEY, NETUID)
+    ParentKeys = Item(CHILDREN, ACCOUNT_KEY, NETUID)
+    NominatorMinRequiredStake = Item(U64)
+
+    # commit-reveal and mechanisms
+    CommitRevealWeightsEnabled = Item(BOOL, NETUID, default=True)
+    CommitRevealWeightsVersion = Item(U16, default=4)
+    RevealPeriodEpochs = Item(U64, NETUID_TWOX, default=1)
+    WeightCommits = Maybe(COMMITS, (TWOX64_CONCAT, U16), (TWOX64_CONCAT, ACCOUNT))
+    MechanismCountCurrent = Item(U8, NETUID_TWOX, default=1)
+
+    NetworkAdded = Event(0, U16, U16)
+    StakeAdded = Event(2, ACCOUNT, ACCOUNT, U64, U64, U16, U64)
+    StakeRemoved = Event(3, ACCOUNT, ACCOUNT, U64, U64, U16, U64)
+    StakeMoved = Event(4, ACCOUNT, ACCOUNT, U16, ACCOUNT, U16, U64)
+    WeightsSet = Event(5, U16, U16)
+    NeuronRegistered = Event(6, U16, U16, ACCOUNT)
+    AxonServed = Event(28, U16, ACCOUNT)
+    PrometheusServed = Event(29, U16, ACCOUNT)
+    TempoSet = Event(50, U16, U16)
+    TakeDecreased = Event(61, ACCOUNT, ACCOUNT, U16)
+    TakeIncreased = Event(62, ACCOUNT, ACCOUNT, U16)
+    WeightsCommitted = Event(79, ACCOUNT, U16, H256)
+    WeightsRevealed = Event(80, ACCOUNT, U16, H256)
+    FirstEmissionBlockNumberSet = Event(89, U16, U64)
+    IncentiveAlphaEmittedToMiners = Event(104, netuid=U16, emissions=Vec(U64))
+    Sudid = Event(53, DISPATCH_RESULT)
+
+    InitialTempo = Constant(U16, 360)
+    InitialStartCallDelay = Constant(U64, 0)
+
+
+def subnet_account(netuid: int) -> bytes:
+    """The account that holds a subnet's TAO (the runtime's sub-account of ``subtensr``)."""
+    return (b"modlsubtensr" + U16.encode(netuid)).ljust(32, b"\0")

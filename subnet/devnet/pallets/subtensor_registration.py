@@ -1,0 +1,208 @@
+"""Neurons: how they get on a subnet, what that costs, and who makes room when it is full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from subnet.devnet.context import Context
+from subnet.devnet.pallet import Item, ensure
+from subnet.devnet.pallets.balances import free, transfer
+from subnet.devnet.pallets.subtensor import ROOT, subnet_account
+from subnet.devnet.pallets.subtensor import SubtensorModule as S
+from subnet.devnet.pallets.subtensor_errors import Error
+from subnet.devnet.scale import account, u16, u64
+from subnet.devnet.state import State
+
+Q32 = 1 << 32
+_COLUMNS: tuple[tuple[Item[Any], Any], ...] = (
+    (S.Active, True),
+    (S.Rank, 0),
+    (S.Trust, 0),
+    (S.Consensus, 0),
+    (S.Incentive, 0),
+    (S.Dividends, 0),
+    (S.Emission, 0),
+    (S.ValidatorTrust, 0),
+    (S.PruningScores, 65535),
+    (S.ValidatorPermit, False),
+    (S.StakeWeight, 0),
+)
+
+
+def associate(ctx: Context, coldkey: bytes, hotkey: bytes) -> None:
+    """Make the coldkey the hotkey's owner, if the hotkey has none."""
+    state = ctx.state
+    if state.has(S.Owner, hotkey):
+        return
+    state.put(S.Owner, hotkey, to=coldkey)
+    for item in (S.OwnedHotkeys, S.StakingHotkeys):
+        hotkeys = state.get(item, coldkey)
+        if hotkey not in hotkeys:
+            state.put(item, coldkey, to=[*hotkeys, hotkey])
+
+
+def append_neuron(ctx: Context, netuid: int, hotkey: bytes) -> int:
+    """A new uid at the end of the subnet."""
+    state = ctx.state
+    uid = state.get(S.SubnetworkN, netuid)
+    state.put(S.SubnetworkN, netuid, to=uid + 1)
+    for column, initial in _COLUMNS:
+        values = state.get(column, netuid)
+        state.put(column, netuid, to=[*values[:uid], *[initial] * (uid + 1 - len(values[:uid]))])
+    _move_in(ctx, netuid, uid, hotkey)
+    return uid
+
+
+def _move_in(ctx: Context, netuid: int, uid: int, hotkey: bytes) -> None:
+    state = ctx.state
+    state.put(S.Keys, netuid, uid, to=hotkey)
+    state.put(S.Uids, netuid, hotkey, to=uid)
+    state.put(S.BlockAtRegistration, netuid, uid, to=ctx.block)
+    state.put(S.IsNetworkMember, hotkey, netuid, to=True)
+    # a new validator is rate limited from its registration on
+    set_last_update(state, netuid, uid, ctx.block)
+
+
+def set_last_update(state: State, netuid: int, uid: int, block: int) -> None:
+    values = state.get(S.LastUpdate, netuid)
+    values += [0] * (uid + 1 - len(values))
+    values[uid] = block
+    state.put(S.LastUpdate, netuid, to=values)
+
+
+def replace_neuron(ctx: Context, netuid: int, uid: int, hotkey: bytes) -> None:
+    """Give the uid to another hotkey; nothing of the old one stays on the subnet but its stake."""
+    state = ctx.state
+    old = state.get(S.Keys, netuid, uid)
+    state.drop(S.Uids, netuid, old)
+    state.drop(S.IsNetworkMember, old, netuid)
+    for item in (S.Axons, S.NeuronCertificates, S.Prometheus):
+        state.drop(item, netuid, old)
+    for column, initial in _COLUMNS:
+        values = state.get(column, netuid)
+        if uid < len(values):
+            values[uid] = initial
+            state.put(column, netuid, to=values)
+    state.drop(S.Bonds, netuid, uid)
+    state.drop(S.Weights, netuid, uid)
+    for _, other in state.keys(S.Weights, netuid):
+        row = state.get(S.Weights, netuid, other)
+        if any(column == uid and weight for column, weight in row):
+            cleared = [(column, 0 if column == uid else weight) for column, weight in row]
+            state.put(S.Weights, netuid, other, to=cleared)
+    _move_in(ctx, netuid, uid, hotkey)
+
+
+def neuron_to_prune(ctx: Context, netuid: int) -> int | None:
+    """The uid that makes room: least emission, then oldest, then lowest uid; not immune unless all are.
+
+    The subnet owner's hotkey is never pruned. None if nobody can be.
+    """
+    state = ctx.state
+    owner = state.get(S.SubnetOwnerHotkey, netuid)
+    emission = state.get(S.Emission, netuid)
+    immunity = state.get(S.ImmunityPeriod, netuid)
+    free_ones: list[tuple[int, int, int]] = []
+    immune: list[tuple[int, int, int]] = []
+    for _, uid in state.keys(S.Keys, netuid):
+        if state.get(S.Keys, netuid, uid) == owner:
+            continue
+        registered = state.get(S.BlockAtRegistration, netuid, uid)
+        rank = (emission[uid] if uid < len(emission) else 0, registered, uid)
+        (immune if ctx.block - registered < immunity else free_ones).append(rank)
+    if len(free_ones) > state.get(S.MinNonImmuneUids, netuid):
+        return min(free_ones)[2]
+    return min(immune)[2] if immune else None
+
+
+@S.call(7)
+def burned_register(ctx: Context, who: bytes, netuid: u16, hotkey: account) -> None:
+    """Register a hotkey on a subnet for its burn, paid by the caller's coldkey."""
+    _register(ctx, who, netuid, hotkey)
+
+
+@S.call(134)
+def register_limit(ctx: Context, who: bytes, netuid: u16, hotkey: account, limit_price: u64) -> None:
+    """As burned_register, if the burn is at most limit_price (RAO)."""
+    ensure(netuid != ROOT, Error.RegistrationNotPermittedOnRootSubnet)
+    ensure(ctx.state.get(S.NetworksAdded, netuid), Error.SubnetNotExists)
+    ensure(ctx.state.get(S.Burn, netuid) <= limit_price, Error.RegistrationPriceLimitExceeded)
+    _register(ctx, who, netuid, hotkey)
+
+
+def _register(ctx: Context, coldkey: bytes, netuid: int, hotkey: bytes) -> None:
+    state = ctx.state
+    ensure(netuid != ROOT, Error.RegistrationNotPermittedOnRootSubnet)
+    ensure(state.get(S.NetworksAdded, netuid), Error.SubnetNotExists)
+    ensure(state.get(S.NetworkRegistrationAllowed, netuid), Error.SubNetRegistrationDisabled)
+    this_block = state.get(S.RegistrationsThisBlock, netuid)
+    ensure(this_block < state.get(S.MaxRegistrationsPerBlock, netuid), Error.TooManyRegistrationsThisBlock)
+    ensure(state.get(S.Uids, netuid, hotkey) is None, Error.HotKeyAlreadyRegisteredInSubNet)
+    cost = state.get(S.Burn, netuid)
+    ensure(free(state, coldkey) >= cost, Error.NotEnoughBalanceToStake)
+    associate(ctx, coldkey, hotkey)
+    ensure(state.get(S.Owner, hotkey) == coldkey, Error.NonAssociatedColdKey)
+    full = state.get(S.SubnetworkN, netuid) >= state.get(S.MaxAllowedUids, netuid)
+    victim = neuron_to_prune(ctx, netuid) if full else None
+    ensure(not full or victim is not None, Error.NoNeuronIdAvailable)
+    # the alpha that the burn would buy is burned: the TAO stays in the subnet
+    transfer(ctx, coldkey, subnet_account(netuid), cost, keep_alive=False)
+    state.add(S.SubnetTAO, netuid, by=cost)
+    state.add(S.TotalStake, by=cost)
+    if victim is None:
+        uid = append_neuron(ctx, netuid, hotkey)
+    else:
+        uid = victim
+        replace_neuron(ctx, netuid, uid, hotkey)
+    _raise_burn(state, netuid)
+    state.add(S.RegistrationsThisBlock, netuid, by=1)
+    state.add(S.RAORecycledForRegistration, netuid, by=cost)
+    ctx.emit(S.NeuronRegistered, netuid, uid, hotkey)
+
+
+def _raise_burn(state: State, netuid: int) -> None:
+    bits = max(state.get(S.BurnIncreaseMult, netuid)["bits"], 1 << 64)
+    _set_burn(state, netuid, state.get(S.Burn, netuid) * bits >> 64)
+
+
+def _set_burn(state: State, netuid: int, burn: int) -> None:
+    low, high = state.get(S.MinBurn, netuid), state.get(S.MaxBurn, netuid)
+    state.put(S.Burn, netuid, to=min(max(burn, low), high))
+
+
+def decay_factor(half_life: int) -> int:
+    """What the burn is multiplied by each block, in 1/2**32: its half_life-th power is at most a half."""
+    low, high = 0, Q32
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if _power(middle, half_life) > Q32 // 2:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _power(base: int, exponent: int) -> int:
+    result = Q32
+    while exponent:
+        if exponent & 1:
+            result = result * base >> 32
+        base = base * base >> 32
+        exponent >>= 1
+    return result
+
+
+_factors: dict[int, int] = {}
+
+
+def settle_burns(ctx: Context, netuids: list[int]) -> None:
+    """At the start of a block: the burns decay, the count of registrations begins anew."""
+    state = ctx.state
+    for netuid in netuids:
+        half_life = state.get(S.BurnHalfLife, netuid)
+        if half_life and ctx.block > 1:
+            factor = _factors.setdefault(half_life, 0) or decay_factor(half_life)
+            _factors[half_life] = factor
+            _set_burn(state, netuid, state.get(S.Burn, netuid) * factor >> 32)
+        if state.get(S.RegistrationsThisBlock, netuid):
+            state.put(S.RegistrationsThisBlock, netuid, to=0)

@@ -1,0 +1,184 @@
+"""The runtime: all pallets together, as one machine that decodes calls, runs them and builds blocks' states.
+
+:func:`runtime` makes it once per process. What a client needs to know of it is ``RUNTIME.metadata``,
+derived from the same declarations that calls are decoded and run by.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property, lru_cache
+from typing import Any
+
+from subnet.devnet import scale as s
+from subnet.devnet.context import Context, DispatchError
+from subnet.devnet.extrinsic import FORMAT, Extrinsic
+from subnet.devnet.metadata import PalletTypes, metadata_v14
+from subnet.devnet.pallet import PREFIX, BadOrigin, Call, CallSpec, DispatchFailed, Item, Pallet, TokenFailed
+from subnet.devnet.pallets import (  # noqa: F401 - they declare SubtensorModule's calls
+    subtensor_coinbase,
+    subtensor_networks,
+    subtensor_registration,
+    subtensor_serving,
+    subtensor_staking,
+    subtensor_weights,
+)
+from subnet.devnet.pallets.admin import AdminUtils
+from subnet.devnet.pallets.balances import Balances, burn, free, mint
+from subnet.devnet.pallets.subtensor import SubtensorModule
+from subnet.devnet.pallets.system import Aura, System, Timestamp, TransactionPayment, set_event_type
+from subnet.devnet.pallets.utility import InnerFailed, Sudo, Utility, set_call_type
+from subnet.devnet.scale import Reader, Scale, ScaleError, Variant
+
+logger = logging.getLogger(__name__)
+
+BASE_WEIGHT = 250_000_000  # picoseconds of a call here; the real chain measures each
+_ORDER: tuple[type[Pallet], ...] = (
+    System,
+    Timestamp,
+    Aura,
+    Balances,
+    TransactionPayment,
+    SubtensorModule,
+    Utility,
+    Sudo,
+    AdminUtils,
+)
+
+
+class CallType(Scale[Call]):
+    """``RuntimeCall``: pallet number, call number, arguments."""
+
+    smallest = 2
+    path = ("node_subtensor_runtime", "RuntimeCall")
+
+    def __init__(self, pallets: dict[int, Pallet], arms: list[Variant]) -> None:
+        self.pallets = pallets
+        self.arms = arms
+
+    def read(self, reader: Reader) -> Call:
+        start = reader.at
+        pallet = self.pallets.get(reader.byte())
+        if pallet is None:
+            raise ScaleError("no such pallet")
+        spec = pallet.calls.get(reader.byte())
+        if spec is None:
+            raise ScaleError(f"no such call in {pallet.name}")
+        args = spec.read(reader)
+        return Call(spec, args, reader.data[start : reader.at])
+
+    def encode(self, value: Call) -> bytes:
+        return value.raw
+
+
+class Runtime:
+    """Pallets, their metadata, and the running of calls."""
+
+    def __init__(self) -> None:
+        self.pallets: list[Pallet] = [pallet() for pallet in _ORDER]
+        self.by_name = {pallet.name: pallet for pallet in self.pallets}
+        self._items = {item.prefix: item for pallet in self.pallets for item in pallet.storage.values()}
+        self._of_error = {pallet.errors: pallet for pallet in self.pallets if pallet.errors}
+        self.types = [PalletTypes(pallet) for pallet in self.pallets]
+        rows = list(zip(self.pallets, self.types, strict=True))
+        calls = [Variant(p.name, p.index, [(None, t.calls)]) for p, t in rows if t.calls]
+        events = [Variant(p.name, p.index, [(None, t.events)]) for p, t in rows if t.events]
+        set_call_type(CallType({pallet.index: pallet for pallet in self.pallets}, calls))
+        set_event_type(s.Enum("node_subtensor_runtime::RuntimeEvent", events))  # type: ignore[arg-type]
+
+    def item_at(self, key: bytes) -> Item[Any] | None:
+        """The storage item that a key belongs to; None for a key of no pallet."""
+        return self._items.get(key[:PREFIX])
+
+    @cached_property
+    def metadata(self) -> bytes:
+        """Metadata V14."""
+        return metadata_v14(self.pallets, self.types, FORMAT)
+
+    def call(self, pallet: str, name: str, /, **args: Any) -> Call:
+        """A call made here rather than decoded, for genesis, tests and tools."""
+        spec = next(one for one in self.by_name[pallet].calls.values() if one.name == name)
+        return Call(spec, args, bytes([self.by_name[pallet].index, spec.index]) + spec.encode(args))
+
+    def error(self, failure: DispatchFailed) -> DispatchError:
+        pallet = self._of_error[type(failure.error)]
+        return "Module", {"index": pallet.index, "error": bytes([failure.error.value, 0, 0, 0])}
+
+    def dispatch(self, ctx: Context, call: Call, who: bytes | None) -> DispatchError | None:
+        """Run a call for ``who`` (None is root); what it changed is undone if it fails. Returns its error."""
+        mark, events = ctx.state.mark(), len(ctx.events)
+        try:
+            _check_origin(call.spec, who)
+            call.spec.function(ctx, who, **call.args)
+            return None
+        except DispatchFailed as failure:
+            error = self.error(failure)
+        except TokenFailed as failure:
+            error = ("Token", (str(failure), None))
+        except BadOrigin:
+            error = ("BadOrigin", None)
+        except InnerFailed as failure:
+            error = failure.error
+        except Exception:
+            # a defect of a pallet must not stop the chain; it fails the one extrinsic and is logged
+            logger.exception("%s failed in block %d", call.name, ctx.block)
+            error = ("Other", None)
+        ctx.state.rollback(mark)
+        del ctx.events[events:]
+        return error
+
+    def apply(self, ctx: Context, index: int, extrinsic: Extrinsic) -> None:
+        """Run a signed extrinsic that the pool found valid: fee, nonce, call, events."""
+        ctx.applying(index)
+        state, who = ctx.state, extrinsic.signer
+        fee = self.fee(extrinsic.call, len(extrinsic.raw), extrinsic.tip)
+        if fee:
+            burn(state, who, fee)
+            ctx.emit(Balances.Withdraw, who, fee)
+        info = state.get(System.Account, who)
+        info["nonce"] += 1
+        state.put(System.Account, who, to=info)
+        error = self.dispatch(ctx, extrinsic.call, who)
+        if ctx.free and fee and not error:
+            mint(ctx, who, fee)
+            ctx.emit(Balances.Deposit, who, fee)
+            fee = 0
+        ctx.emit(TransactionPayment.TransactionFeePaid, who, fee, extrinsic.tip)
+        self.conclude(ctx, error, free=fee == 0)
+
+    def apply_inherent(self, ctx: Context, index: int, call: Call) -> None:
+        ctx.applying(index)
+        call.spec.function(ctx, None, **call.args)
+        self.conclude(ctx, None, free=True, kind="Mandatory")
+
+    def conclude(self, ctx: Context, error: DispatchError | None, *, free: bool, kind: str = "Normal") -> None:
+        info = {
+            "weight": {"ref_time": BASE_WEIGHT, "proof_size": 0},
+            "class_": (kind, None),
+            "pays_fee": ("No" if free else "Yes", None),
+        }
+        if error is None:
+            ctx.emit(System.ExtrinsicSuccess, info)
+        else:
+            ctx.emit(System.ExtrinsicFailed, error, info)
+
+    def fee(self, call: Call, length: int, tip: int = 0) -> int:
+        """What a call costs in RAO: its weight at 0.0005 RAO a picosecond, a RAO a byte, and the tip."""
+        return (BASE_WEIGHT // 2000 + length if call.spec.pays else 0) + tip
+
+    def can_pay(self, ctx: Context, extrinsic: Extrinsic) -> bool:
+        fee = self.fee(extrinsic.call, len(extrinsic.raw), extrinsic.tip)
+        return fee == 0 or free(ctx.state, extrinsic.signer) >= fee
+
+
+def _check_origin(spec: CallSpec, who: bytes | None) -> None:
+    if (spec.origin == "signed" and who is None) or (spec.origin == "root" and who is not None):
+        raise BadOrigin
+    if spec.origin == "none":
+        raise BadOrigin
+
+
+@lru_cache(maxsize=1)
+def runtime() -> Runtime:
+    """The runtime; one a process, since it only holds declarations."""
+    return Runtime()
