@@ -1,0 +1,163 @@
+"""What to do about each of the runtime's errors, by name, and what the pool's numbers mean.
+
+One failure has two shapes: a dispatch error in a block, or a refusal by the transaction pool
+(JSON-RPC 1010, "Custom error: 12"). :func:`pool_error` gives a refusal the name that the same
+failure has in a block, so that callers go by one name. Numbers are those of spec 293 and later.
+"""
+
+from __future__ import annotations
+
+import re
+
+REMEDIES = {
+    # registration and subnets
+    "SubnetNotExists": "Check --netuid; `subnet create` makes a new subnet.",
+    "SubNetworkDoesNotExist": "Check --netuid; `subnet create` makes a new subnet.",
+    "MechanismDoesNotExist": "Check --netuid; `subnet create` makes a new subnet.",
+    "HotKeyNotRegisteredInSubNet": "Register the hotkey on this subnet: subnet register --netuid N.",
+    "HotKeyNotRegisteredInNetwork": "Register the hotkey on a subnet first: subnet register --netuid N.",
+    "HotKeyAlreadyRegisteredInSubNet": "Nothing to do: this hotkey is registered already.",
+    "HotKeyAccountNotExists": "Register the hotkey first: subnet register --netuid N.",
+    "NonAssociatedColdKey": "Another coldkey owns this hotkey; sign with that one, or use another hotkey.",
+    "SubNetRegistrationDisabled": "The owner closed registration on this subnet; wait, or choose another.",
+    "TooManyRegistrationsThisBlock": "Try again in the next block.",
+    "TooManyRegistrationsThisInterval": "Wait for the next registration interval (some hundred blocks).",
+    "NoNeuronIdAvailable": "All uids are immune at present; try again after the immunity period.",
+    "NeedWaitingMoreBlocksToStarCall": "Wait for the start delay to pass; `subnet create --start N` waits.",
+    "FirstEmissionBlockNumberAlreadySet": "Nothing to do: this subnet has been started.",
+    "SubtokenDisabled": "The subnet has not been started: its owner runs `subnet create --start N`.",
+    "NetworkTxRateLimitExceeded": "Wait some blocks; subnets are created NetworkRateLimit (7,200) blocks apart.",
+    "NotSubnetOwner": "Sign with the coldkey that owns the subnet.",
+    "SubnetLimitReached": "The chain holds all the subnets it allows; wait for one to be pruned.",
+    # money
+    "NotEnoughBalanceToStake": "Put TAO on the coldkey: the cost and the fee must be covered.",
+    "CannotAffordLockCost": "Put TAO on the coldkey: creating a subnet locks a thousand TAO or more.",
+    "BalanceWithdrawalError": "Put TAO on the coldkey: the cost and the fee must be covered.",
+    "NotEnoughStakeToWithdraw": "The hotkey holds less than this; ask for a smaller amount.",
+    "AmountTooLow": "Move a larger amount; the chain has a minimum.",
+    "StakeTooLowForRoot": "Stake more on this hotkey.",
+    "InsufficientLiquidity": "The subnet's pool is too small for this amount; move less.",
+    "SlippageTooHigh": "The price moved; try a smaller amount.",
+    "InsufficientBalance": "Put TAO on the account; it must keep the existential deposit.",
+    "FundsUnavailable": "Put TAO on the account: the amount and the fee must be covered.",
+    "ExistentialDeposit": "Send at least the existential deposit (500 RAO).",
+    "NotExpendable": "Leave the existential deposit on the account.",
+    "Payment": "Put TAO on the signing account: it can't pay the fee.",
+    # weights
+    "NotEnoughStakeToSetWeights": "Stake more on this hotkey: it is below the chain's threshold for weights.",
+    "NeuronNoValidatorPermit": "Permits go to the highest stakes at each epoch: stake more, and wait for one.",
+    "SettingWeightsTooFast": "Wait for the subnet's weights rate limit (blocks since the last update).",
+    "CommittingWeightsTooFast": "Wait for the subnet's weights rate limit (blocks since the last update).",
+    "IncorrectWeightVersionKey": "Upgrade the validator: the subnet asks for a newer weights version key.",
+    "WeightVecNotEqualSize": "Give as many weights as uids.",
+    "InputLengthsUnequal": "Give vectors of equal length.",
+    "DuplicateUids": "Name each uid once.",
+    "UidVecContainInvalidOne": "A uid is not on the subnet: read the metagraph again.",
+    "UidsLengthExceedUidsInSubNet": "There are more uids than neurons: read the metagraph again.",
+    "WeightVecLengthIsLow": "Weigh at least min_allowed_weights neurons.",
+    "MaxWeightExceeded": "No weight may have a larger share than the subnet's max_weights_limit.",
+    "CommitRevealEnabled": "This subnet takes weights by commit and reveal only.",
+    "CommitRevealDisabled": "This subnet takes weights directly: use set_weights.",
+    "NoWeightsCommitFound": "Commit before you reveal; the commit may have expired.",
+    "InvalidRevealCommitHashNotMatch": "Reveal exactly the uids, values, salt and version key that were committed.",
+    "RevealTooEarly": "Wait for the epoch in which the commit may be revealed.",
+    "ExpiredWeightCommit": "The reveal's epoch is over: commit again.",
+    "TooManyUnrevealedCommits": "Reveal the open commits first; ten may be open.",
+    "IncorrectCommitRevealVersion": "Upgrade: the chain asks for a newer commit-reveal version.",
+    "CanNotSetRootNetworkWeights": "Root weights can't be set this way; give a subnet's --netuid.",
+    # axons
+    "InvalidIpAddress": "Serve a public address; only a local chain may be told to take loopback.",
+    "InvalidIpType": "Give an IPv4 or IPv6 address.",
+    "InvalidPort": "Give the port on which others reach this neuron; 0 is none.",
+    "ServingRateLimitExceeded": "Wait for the subnet's serving rate limit (about 50 blocks).",
+    # who may
+    "BadOrigin": "Sign with the account that may do this (the owner, or sudo on a local chain).",
+    "RequireSudo": "Sign with the sudo account (//Alice on a local chain).",
+    "CallFiltered": "The chain does not allow this call at present.",
+    # the pool's own
+    "Stale": "The account sent something else meanwhile; send again.",
+    "Future": "An earlier extrinsic of this account is missing; send again.",
+    "BadProof": "The signature does not fit this chain: check the key, and that the endpoint is up to date.",
+    "AncientBirthBlock": "The extrinsic is too old for the chain; send again.",
+    "ExhaustsResources": "The block is full, or the extrinsic too large; try again.",
+    "PriorityTooLow": "The account has an extrinsic of this nonce in the pool; wait for the next block.",
+    "TemporarilyBanned": "The pool saw this extrinsic fail a moment ago; wait some blocks.",
+    "ImmediatelyDropped": "The node's pool is full; try again or use another --endpoint.",
+    "Expired": "It never got into a block and no longer can; send again.",
+    "RateLimitExceeded": "This key did the same a short while ago; wait some blocks.",
+    "BadRequest": "The chain refuses this call for this key; check every argument.",
+}
+DEFAULT = "Read the runtime error's name above; the subtensor source explains it."
+
+_CUSTOM = {
+    0: "ColdkeyInSwapSchedule",
+    1: "StakeAmountTooLow",
+    2: "NotEnoughBalanceToStake",
+    3: "SubnetNotExists",
+    4: "HotKeyAccountNotExists",
+    5: "NotEnoughStakeToWithdraw",
+    6: "RateLimitExceeded",
+    7: "InsufficientLiquidity",
+    8: "SlippageTooHigh",
+    9: "TransferDisallowed",
+    10: "HotKeyNotRegisteredInNetwork",
+    11: "InvalidIpAddress",
+    12: "ServingRateLimitExceeded",
+    13: "InvalidPort",
+    14: "ZeroMaxAmount",
+    15: "InvalidRevealRound",
+    16: "NoWeightsCommitFound",
+    17: "RevealTooEarly",
+    18: "InputLengthsUnequal",
+    19: "HotKeyNotRegisteredInSubNet",
+    255: "BadRequest",
+}
+_BY_CALL = {  # the same number means a more exact thing for these calls
+    (1, "weights"): "NotEnoughStakeToSetWeights",
+    (1, "stake"): "AmountTooLow",
+    (6, "set_weights"): "SettingWeightsTooFast",
+    (6, "set_mechanism_weights"): "SettingWeightsTooFast",
+    (6, "commit"): "CommittingWeightsTooFast",
+    (6, "register_network"): "NetworkTxRateLimitExceeded",
+    (255, "serve_axon"): "InvalidIpType",
+}
+_RPC = {
+    1012: "TemporarilyBanned",
+    1013: "AlreadyImported",
+    1014: "PriorityTooLow",
+    1015: "CycleDetected",
+    1016: "ImmediatelyDropped",
+    1018: "Unactionable",
+}
+_PHRASES = {  # how sp_runtime words InvalidTransaction
+    "inability to pay": "Payment",
+    "will be valid in the future": "Future",
+    "outdated": "Stale",
+    "bad signature": "BadProof",
+    "ancient birth block": "AncientBirthBlock",
+    "exhaust the resources": "ExhaustsResources",
+    "call is not expected": "Call",
+}
+_NUMBER = re.compile(r"custom error:?\s*(\d+)", re.IGNORECASE)
+
+
+def remedy(name: str) -> str:
+    """What to do about a runtime or pool error of this name."""
+    return REMEDIES.get(name, DEFAULT)
+
+
+def pool_error(rpc_code: int, text: str, call: str) -> str:
+    """The runtime error's name behind a pool's refusal of ``call``; ``text`` is its message and data."""
+    if rpc_code in _RPC:
+        return _RPC[rpc_code]
+    if found := _NUMBER.search(text):
+        return _custom(int(found[1]), call)
+    lowered = text.lower()
+    return next((name for phrase, name in _PHRASES.items() if phrase in lowered), "Rejected")
+
+
+def _custom(number: int, call: str) -> str:
+    for (custom, part), name in _BY_CALL.items():
+        if custom == number and part in call:
+            return name
+    return _CUSTOM.get(number, f"Custom{number}")
