@@ -1,0 +1,199 @@
+"""A miner's life: registered? → load → serve → announce → follow the metagraph → drain.
+
+Serving never waits for the chain: admission looks at the last snapshot, which one background loop
+refreshes, and another tells the chain where we serve, only when what it holds differs. While the
+chain is away both loops retry with growing pauses and requests are answered as before.
+
+Log events (their fields beside them): ``serving`` (host, port, synapses), ``served`` (ip, port,
+block: the chain now lists us there), ``deregistered``, ``admit_failed`` (caller, synapse),
+``loop_failed`` (loop, failures, error), ``stopping``, ``stopped`` (served, refused, failures).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from subnet.errors import ConfigError, NotPermitted, WireError
+from subnet.service import Follower, Loops, Service, load, register_remedy, warn_unread
+from subnet.types import Hotkey, Metagraph, Netuid, Neuron
+
+if TYPE_CHECKING:
+    from substrateinterface import Keypair
+
+    from subnet.admission import Limits
+    from subnet.axon import Axon
+    from subnet.miners.base import Miner
+    from subnet.nonces import NonceTable
+    from subnet.service import ChainClient
+    from subnet.synapse import Synapse
+    from subnet.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+DRAIN: Final = 5.0
+"""Seconds that running handlers have to finish when the miner stops."""
+_CHECK_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a miner listens (``host``, ``port``; 0: any free one) and what it tells the chain.
+
+    ``external_ip`` and ``external_port`` default to what it listens on; a host that means every
+    interface (0.0.0.0, ::) needs an ``external_ip``. ``insecure`` also serves unsigned requests,
+    on loopback only. Raises ConfigError for what can't work.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    external_ip: str | None = None
+    external_port: int | None = None
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        listen = _ip(self.host, "--host")
+        if self.insecure and not listen.is_loopback:
+            raise ConfigError(
+                f"--insecure on {self.host} would serve strangers unsigned",
+                remedy="Use --host 127.0.0.1 with --insecure, or leave --insecure out.",
+            )
+        if _ip(self.announced_ip, "--external-ip").is_unspecified:
+            raise ConfigError(
+                f"{self.host} is every interface, no address to announce",
+                remedy="Add --external-ip with the address that validators can reach.",
+            )
+
+    @property
+    def announced_ip(self) -> str:
+        """The address that the chain is told."""
+        return str(_ip(self.external_ip or self.host, "--external-ip"))
+
+
+def _ip(text: str, option: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address("127.0.0.1" if text == "localhost" else text)
+    except ValueError:
+        raise ConfigError(
+            f"{option} {text!r} is no IP address", remedy=f"Write {option} with an IPv4 or IPv6 address."
+        ) from None
+
+
+class MinerService(Service):
+    """Runs one Miner on one subnet under one hotkey.
+
+    ``chain`` and ``key`` stay the caller's. ``nonces`` names the file that remembers accepted
+    requests across restarts (None: memory only).
+    """
+
+    def __init__(
+        self,
+        miner: Miner,
+        chain: ChainClient,
+        key: Keypair,
+        netuid: Netuid,
+        *,
+        address: Address | None = None,
+        limits: Limits | None = None,
+        nonces: Path | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.miner, self.netuid, self.hotkey = miner, netuid, Hotkey(key.ss58_address)
+        self.address = address or Address()
+        self.loops = Loops()
+        self.follower = Follower(chain, netuid, self.hotkey, every=miner.refresh_blocks, metrics=metrics)
+        self.follower.listen(self._refreshed)
+        self._chain, self._key, self._limits, self._nonces_at = chain, key, limits, nonces
+        self._axon: Axon | None = None
+        self._nonces: NonceTable | None = None
+        self._registered = True
+
+    async def start(self) -> None:
+        """Serving when this returns; the announcement to the chain follows in the background.
+
+        Raises NotRegistered, ChainError, and DeclarationError if load() fails.
+        """
+        await self.follower.registered()
+        await load(self.miner)
+        warn_unread(self.miner.options, type(self.miner).__name__)
+        await self._serve()
+        self.loops.start("metagraph", self.follower.follow)
+        self.loops.start("announce", self._announce)
+
+    async def stop(self, drain: float = DRAIN) -> None:
+        """Stop the loops, refuse new requests, give running ones ``drain`` seconds; idempotent."""
+        await self.loops.stop()
+        axon, self._axon = self._axon, None
+        if axon is not None:
+            log.info("stopping", extra={"drain_s": drain})
+            await axon.stop(drain)
+            refused, failures = dict(axon.stats.refused), dict(self.loops.failures)
+            log.info("stopped", extra={"served": axon.stats.served, "refused": refused, "failures": failures})
+        if self._nonces is not None:
+            self._nonces.close()
+            self._nonces = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; 0 before :meth:`start`."""
+        return self._axon.port if self._axon is not None else 0
+
+    async def _serve(self) -> None:
+        from subnet.admission import Limits
+        from subnet.axon import Axon
+        from subnet.nonces import NonceTable
+
+        self._nonces = NonceTable(self._nonces_at)
+        axon = Axon(
+            self._key,
+            netuid=self.netuid,
+            genesis_hash=self._chain.genesis_hash,
+            host=self.address.host,
+            port=self.address.port,
+            limits=self._limits or Limits(),
+            admit=self._admit,
+            nonces=self._nonces,
+            insecure=self.address.insecure,
+        )
+        for handler in self.miner.handlers.values():
+            axon.serve(handler)
+        await axon.start()
+        self._axon = axon
+        synapses = [synapse.__name__ for synapse in self.miner.handlers]
+        log.info("serving", extra={"host": self.address.host, "port": axon.port, "synapses": synapses})
+
+    def _admit(self, caller: Hotkey, synapse: type[Synapse[Any]]) -> Neuron | None:
+        """The miner's own admission; a bug in it refuses the caller, it does not break the server."""
+        try:
+            return self.miner.admit(caller, synapse)
+        except WireError:
+            raise
+        except Exception:  # user code may raise anything
+            log.exception("admit_failed", extra={"caller": caller, "synapse": synapse.__name__})
+            raise NotPermitted("this miner's admission failed") from None
+
+    async def _announce(self) -> float:
+        """One pass: tell the chain where we serve, if it says otherwise."""
+        neuron = self.follower.snapshot.neuron(self.hotkey)
+        wanted = (self.address.announced_ip, self.address.external_port or self.port)
+        if neuron is None or _announced(neuron) == wanted:
+            return _CHECK_S
+        included = await self._chain.serve_axon(self._key, self.netuid, *wanted)
+        log.info("served", extra={"ip": wanted[0], "port": wanted[1], "block": included.block})
+        await self.follower.refresh()
+        return _CHECK_S
+
+    def _refreshed(self, snapshot: Metagraph) -> None:
+        self.miner.attach(self.hotkey, snapshot)
+        registered = snapshot.uid_of(self.hotkey) is not None
+        if not registered and self._registered:
+            remedy = register_remedy(self.netuid, self.hotkey)
+            log.error("deregistered", extra={"block": snapshot.block, "remedy": remedy})
+        self._registered = registered
+
+
+def _announced(neuron: Neuron) -> tuple[str, int] | None:
+    return (str(ipaddress.ip_address(neuron.axon.ip)), neuron.axon.port) if neuron.axon else None

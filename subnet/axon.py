@@ -1,0 +1,373 @@
+"""The miner's side of the wire: one HTTP server that answers signed synapses.
+
+A request passes, cheapest check first::
+
+    limit by address ─► path, size, encoding ─► claim: fresh? for us? permitted? ─► body ─► signature ─► replay
+      ─► limit by hotkey ─► decode ─► queue ─► handler ─► reply + receipt
+
+Whoever fails a step gets that step's WireError as a small body ``{code, message, remedy}`` under its HTTP
+status. Nothing of a hotkey changes before its signature has verified, because anyone can claim one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import ipaddress
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import aiohttp
+from aiohttp import web
+
+from subnet import auth, codec
+from subnet.admission import Buckets, Limits, address_key
+from subnet.connections import FrontDoor
+from subnet.errors import (
+    BodyTooLarge,
+    Busy,
+    ConfigError,
+    DeclarationError,
+    HandlerFailed,
+    Malformed,
+    RateLimited,
+    ReplayedRequest,
+    SlowRequest,
+    UnknownEncoding,
+    UnknownSynapse,
+    WireError,
+    WrongMethod,
+)
+from subnet.keys import canonical_ss58, scheme_of
+from subnet.nonces import NonceTable
+from subnet.receipts import HEADER_RECEIPT, NO_ARTIFACT, Receipt, signed
+from subnet.routes import Route, route
+from subnet.synapse import Message, Synapse
+from subnet.types import Hotkey, Netuid, Neuron
+from subnet.workers import Workers
+
+if TYPE_CHECKING:
+    from substrateinterface import Keypair
+
+log = logging.getLogger(__name__)
+
+Admit: TypeAlias = Callable[[Hotkey, type[Synapse[Any]]], "Neuron | None"]
+"""Looks a *claimed* hotkey up, before its body is read; raises NotPermitted. Must change nothing."""
+
+UNSIGNED: Final = auth.Caller(Hotkey(""), 0, "none")
+_ENCODINGS: Final = frozenset(
+    # The last two are what HTTP clients put on bytes of which they were told nothing.
+    (codec.JSON, codec.MSGPACK, "application/x-msgpack", "application/octet-stream", "")
+)
+_BROKEN_BODY: Final = (
+    aiohttp.ClientPayloadError,
+    web.RequestPayloadError,
+    web.PayloadAccessError,
+    ConnectionError,
+)
+
+
+@dataclass
+class AxonStats:
+    """What an axon has done since it started."""
+
+    served: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """By error code."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    in_flight: int = 0
+    """Requests being received or answered right now."""
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request on its way through; filled in step by step."""
+
+    request: web.BaseRequest
+    path: str
+    address: str
+    json: bool = False
+    caller: auth.Caller = UNSIGNED
+    digest: str = ""
+    proved: bool = False
+    """Signature and replay checked: from here on, replies are signed too."""
+
+
+class Axon:
+    """Serves handlers over HTTP, each request authenticated by btauth/1, each reply signed (a receipt).
+
+    ``key`` is the miner's hotkey; ``netuid`` and ``genesis_hash`` go into receipts. ``port`` 0 takes any free one
+    (read it back from :attr:`port`). ``admit`` decides who is served (default: any signed caller).
+    ``nonces`` remembers accepted requests (default: private memory). ``insecure`` serves unsigned requests too, for
+    people with curl, and only on loopback. Raises ConfigError for a combination that can't be.
+    """
+
+    def __init__(
+        self,
+        key: Keypair,
+        *,
+        netuid: Netuid = Netuid(0),  # noqa: B008 (an int)
+        genesis_hash: str = "0x" + "00" * 32,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        admit: Admit | None = None,
+        nonces: NonceTable | None = None,
+        receipts: bool = True,
+        insecure: bool = False,
+    ) -> None:
+        if insecure and not _is_loopback(host):
+            raise ConfigError(f"insecure serves strangers unsigned, so only on loopback, not on {host}")
+        self.hotkey = canonical_ss58(key.ss58_address)
+        self.host, self.port = host, port
+        self.limits = limits
+        self.stats = AxonStats()
+        self._key, self._scheme = key, scheme_of(key)
+        self._netuid, self._genesis_hash = netuid, genesis_hash
+        self._admit, self._insecure, self._receipts = admit, insecure, receipts
+        self._owns_nonces = nonces is None
+        self._nonces = NonceTable() if nonces is None else nonces
+        self._routes: dict[str, Route] = {}
+        self._by_address = Buckets(limits.address_rate, limits.address_burst)
+        self._by_hotkey = Buckets(limits.hotkey_rate, limits.hotkey_burst)
+        self._unverified = 0
+        self._workers = Workers(limits)
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._http: FrontDoor | None = None
+        self._listener: asyncio.Server | None = None
+
+    def serve(self, handler: Callable[..., Any]) -> type[Synapse[Any]]:
+        """Answer a synapse with ``handler(request: Classify, caller: Caller) -> Labels``; returns ``Classify``.
+
+        ``async def`` handlers run on the loop, plain ones in threads. The caller may be left out. Raises
+        DeclarationError for a handler without a request type, or a second one for the same path.
+        """
+        new = route(handler)
+        taken = self._routes.setdefault(new.declared.name, new)
+        if taken is not new:
+            raise DeclarationError(f"/{new.declared.name} is served twice: {taken.handler!r} and {handler!r}")
+        return new.synapse
+
+    async def start(self) -> None:
+        """Bind and serve. Raises ConfigError if the address can't be bound.
+
+        Waits up to 2 s where the memory of nonces was lost, so that nobody meets a server that refuses all.
+        """
+        await asyncio.sleep(self._nonces.ready_in())
+        self._http = FrontDoor(
+            self._answer,
+            limits=self.limits,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=self.limits.keepalive,
+            lingering_time=2.0,
+        )
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(self._http, self.host, self.port, backlog=128)
+        except OSError as error:
+            raise ConfigError(
+                f"can't listen on {self.host}:{self.port}: {error.strerror}",
+                remedy="Choose another --port (0 takes any free one) or stop what holds it.",
+            ) from None
+        self._workers.start()
+        self.port = self._listener.sockets[0].getsockname()[1]
+        log.info("serving %s on %s:%d", ", ".join(self._routes) or "nothing", self.host, self.port)
+
+    async def stop(self, drain: float = 5.0) -> None:
+        """Stop accepting, let what runs finish for up to ``drain`` seconds, close."""
+        if self._listener is None or self._http is None:
+            return
+        self._stopping = True
+        self._listener.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), drain)
+        await self._http.shutdown(timeout=0.05)  # what is left are idle connections and handlers past the drain
+        self._workers.stop()
+        if self._owns_nonces:
+            self._nonces.close()
+        self._listener = self._http = None
+
+    async def __aenter__(self) -> Axon:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    # One request, top to bottom.
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._http is not None:
+            self._http.greet(request)
+        exchange = _Exchange(request, request.raw_path, address_key(request.remote or ""))
+        self.stats.in_flight += 1
+        self._idle.clear()
+        try:
+            found, message = await self._receive(exchange)
+            arguments = (message, exchange.caller) if found.takes_caller else (message,)
+            reply = await self._workers.run(found, message, arguments)
+            response = self._response(exchange, 200, self._encoded(exchange, found, reply))
+            self.stats.served += 1
+            return response
+        except WireError as error:
+            return self._refusal(exchange, error)
+        finally:
+            self.stats.in_flight -= 1
+            if not self.stats.in_flight:
+                self._idle.set()
+
+    async def _receive(self, exchange: _Exchange) -> tuple[Route, Synapse[Any]]:
+        """Everything up to the decoded request; raises the WireError of the first check that fails."""
+        if self._stopping:  # a kept connection outlives the listener
+            raise Busy("this miner is stopping", retry_after=5.0)
+        wait = self._by_address.take(exchange.address)
+        if wait:
+            raise RateLimited("too many requests from this address", retry_after=wait)
+        found = self._look_up(exchange)
+        claim = self._check_claim(exchange, found)
+        body = await self._read_body(exchange.request, found.declared.max_request)
+        try:
+            exchange.digest = hashlib.sha256(body).hexdigest()
+            if claim is not None:
+                self._prove(exchange, claim)
+        finally:
+            self._unverified -= len(body)
+        self._by_address.give_back(exchange.address)
+        self.stats.bytes_in += len(body)
+        return found, codec.decode(found.synapse, body, json=exchange.json)
+
+    def _look_up(self, exchange: _Exchange) -> Route:
+        request = exchange.request
+        content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        exchange.json = content_type == codec.JSON
+        if request.method != "POST":
+            raise WrongMethod(f"{request.method} is not served; synapses are POSTed")
+        found = self._routes.get(exchange.path.partition("?")[0].removeprefix("/"))
+        if found is None:
+            raise UnknownSynapse(f"this miner serves {', '.join(self._routes) or 'nothing'}")
+        if content_type not in _ENCODINGS or "Content-Encoding" in request.headers:
+            raise UnknownEncoding("bodies are plain msgpack or JSON")
+        if (request.content_length or 0) > found.declared.max_request:
+            raise BodyTooLarge(f"{request.content_length} bytes; {found.declared.max_request} are accepted")
+        return found
+
+    def _check_claim(self, exchange: _Exchange, found: Route) -> auth.Claim | None:
+        """The caller's claim, as far as it can be checked without the body; None for an unsigned request."""
+        headers = exchange.request.headers
+        if self._insecure and auth.HEADER_HOTKEY not in headers:
+            return None
+        claim = auth.read_claim(headers)
+        auth.check_freshness(claim)
+        auth.check_receiver(claim, self.hotkey)
+        neuron = None if self._admit is None else self._admit(claim.hotkey, found.synapse)
+        exchange.caller = auth.Caller(claim.hotkey, claim.nonce_ns, claim.scheme, neuron)
+        return claim
+
+    async def _read_body(self, request: web.BaseRequest, cap: int) -> bytes | bytearray:
+        """The raw body, at most ``cap`` bytes, counted in ``_unverified`` (the caller takes them off again)."""
+        content = request.content
+        if content.is_eof():  # all there already, as small bodies are
+            body: bytes | bytearray = content.read_nowait()
+            if len(body) > cap:
+                raise BodyTooLarge(f"more than the {cap} bytes that are accepted")
+            self._unverified += len(body)
+            return body
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.limits.body_timeout):
+                while chunk := await content.readany():
+                    if len(body) + len(chunk) > cap:
+                        raise BodyTooLarge(f"more than the {cap} bytes that are accepted")
+                    if self._unverified + len(chunk) > self.limits.unverified_bytes:
+                        raise Busy("too many bodies are arriving at once", retry_after=1.0)
+                    self._unverified += len(chunk)
+                    body += chunk
+        except BaseException as error:
+            self._unverified -= len(body)
+            if isinstance(error, TimeoutError):
+                raise SlowRequest(f"the body took over {self.limits.body_timeout:g}s") from None
+            if isinstance(error, _BROKEN_BODY):
+                raise Malformed("the body broke off") from None
+            raise
+        return body
+
+    def _prove(self, exchange: _Exchange, claim: auth.Claim) -> None:
+        """Signature, replay, rate of the hotkey; only now may anything be counted for it."""
+        auth.check_signature(claim, method=exchange.request.method, path=exchange.path, digest=exchange.digest)
+        if not self._nonces.check_and_store(claim.hotkey, claim.nonce_ns):
+            raise ReplayedRequest("this nonce was already accepted from this hotkey")
+        exchange.proved = True
+        wait = self._by_hotkey.take(claim.hotkey)
+        if wait:
+            raise RateLimited("too many requests from this hotkey", retry_after=wait)
+
+    # Replies.
+
+    def _encoded(self, exchange: _Exchange, found: Route, reply: Message) -> bytes:
+        try:
+            body = codec.encode(reply, json=exchange.json)
+        except WireError as error:  # the miner's own mistake, so not the caller's to hear in detail
+            log.error("the reply to %s can't be encoded: %s", exchange.path, error)
+            raise HandlerFailed("the handler's reply can't be encoded") from None
+        cap = found.declared.max_reply
+        if len(body) > cap:
+            log.error("the reply to %s has %d bytes; %d are allowed", exchange.path, len(body), cap)
+            raise HandlerFailed("the handler's reply is larger than its synapse allows")
+        return body
+
+    def _refusal(self, exchange: _Exchange, error: WireError) -> web.Response:
+        self.stats.refused[error.code] += 1
+        log.debug("refused %s from %s: %s", error.code, exchange.address, error)
+        response = self._response(exchange, error.status, codec.encode_data(error.as_dict(), json=exchange.json))
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
+        if self._stopping or not exchange.request.content.is_eof():
+            response.force_close()  # the rest of the body is not worth reading
+        return response
+
+    def _response(self, exchange: _Exchange, status: int, body: bytes) -> web.Response:
+        headers = {"Content-Type": codec.JSON if exchange.json else codec.MSGPACK, "Server": "subnet"}
+        if self._receipts and exchange.proved:
+            headers[HEADER_RECEIPT] = self._receipt(exchange, status, body).header()
+        self.stats.bytes_out += len(body)
+        return web.Response(status=status, body=body, headers=headers)
+
+    def _receipt(self, exchange: _Exchange, status: int, body: bytes) -> Receipt:
+        return signed(
+            self._key,
+            Receipt(
+                genesis_hash=self._genesis_hash,
+                netuid=self._netuid,
+                path=exchange.path,
+                request_digest=exchange.digest,
+                nonce_ns=exchange.caller.nonce_ns,
+                sender=exchange.caller.hotkey,
+                receiver=self.hotkey,
+                status=status,
+                response_digest=hashlib.sha256(body).hexdigest(),
+                artifact=NO_ARTIFACT,
+                time_ns=time.time_ns(),
+                scheme=self._scheme,
+            ),
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,44 @@
+"""Options that several commands share, as annotated types: one name, one meaning, one help text.
+
+A command takes them as ``def command(netuid: Netuid, endpoint: Endpoint = ENDPOINT, ...)``. Where the
+flag is not given, the value comes from the environment or subnet.toml (subnet.config), and from the
+command's own default last; a netuid has none. The dispatcher acts on ``verbose`` and ``log_json``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+ENDPOINT = "ws://127.0.0.1:9944"
+
+Endpoint = Annotated[
+    str, typer.Option("--endpoint", "-e", metavar="URL", help="The chain's websocket. [env: SUBNET_ENDPOINT]")
+]
+Netuid = Annotated[int, typer.Option("--netuid", "-n", min=0, max=65535, help="The subnet. [env: SUBNET_NETUID]")]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="A development key (//Alice), seed or keyfile, in place of a wallet. [env: SUBNET_KEY]",
+    ),
+]
+Wallet = Annotated[
+    str | None,
+    typer.Option("--wallet", "-w", metavar="NAME", help="The wallet that holds the keys. [env: SUBNET_WALLET]"),
+]
+HotkeyName = Annotated[
+    str | None,
+    typer.Option("--hotkey", metavar="NAME", help="The wallet's hotkey. [env: SUBNET_HOTKEY]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log everything. [env: SUBNET_VERBOSE]")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON lines. [env: SUBNET_LOG_JSON]")]
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout, ended by a newline and flushed."""
+    typer.echo(json.dumps(value, default=str))

@@ -1,0 +1,86 @@
+"""``subnet create``: register a subnet, wait for the chain's start delay, and start its emission."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from subnet.cli.common import ENDPOINT, Endpoint, Json, Key, LogJson, Verbose, Wallet, print_json
+from subnet.cli.onchain import HotkeyChoice, Yes, coldkey, confirm, hotkey_address, may_spend, on_chain, short
+
+if TYPE_CHECKING:
+    from substrateinterface import Keypair
+
+    from subnet.chain import Chain
+
+Start = Annotated[
+    int | None,
+    typer.Option("--start", min=1, max=65535, metavar="NETUID", help="Only start this subnet, created before."),
+]
+NoStart = Annotated[bool, typer.Option("--no-start", help="Only create it; start it later with --start.")]
+
+
+def command(
+    endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    wallet: Wallet = None,
+    hotkey: HotkeyChoice = None,
+    start: Start = None,
+    no_start: NoStart = False,
+    yes: Yes = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+    log_json: LogJson = False,
+) -> None:
+    """Create a subnet whose owner is the coldkey (--key, or the wallet's), its hotkey as uid 0.
+
+    The chain lets emission start only after a delay (seven days on the real network). Ctrl-C
+    meanwhile loses nothing: `subnet create --start NETUID` goes on from there.
+    """
+    may_spend(endpoint, yes=yes)
+    owner = coldkey(key, wallet)
+    address = None if start is not None else hotkey_address(hotkey, key, wallet)
+
+    async def work(chain: Chain) -> dict[str, Any]:
+        result: dict[str, Any] = {"netuid": start}
+        if address is not None:
+            confirm(f"Create a subnet, locking 1,000 TAO or more, its hotkey {address}?", endpoint, yes=yes)
+            created = await chain.register_network(owner, address)
+            result = {"netuid": created.netuid, "hotkey": address, "block": created.block, "fee_rao": created.fee}
+            typer.echo(f"Subnet {created.netuid} created in block {created.block}.", err=True)
+        if not no_start:
+            result["started"] = await _start(chain, owner, result["netuid"])
+        return result
+
+    result = on_chain(endpoint, work)
+    if as_json:
+        print_json(result)
+        return
+    whose = f", owned by {short(owner.ss58_address)}"
+    state = f"started in block {result['started']}" if "started" in result else "not started"
+    typer.echo(f"Subnet {result['netuid']}{whose}: {state}.")
+
+
+async def _start(chain: Chain, owner: Keypair, netuid: int) -> int:
+    """Wait until the chain takes start_call, showing how far it is; the block it went into."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    first, now = await chain.start_call_block(netuid), await chain.block_number()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} blocks"))
+    since = now
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(f"Subnet {netuid} may start at block {first}", total=max(first - since, 0))
+        moved = time.monotonic()
+        while now < first:
+            seen = await chain.block_number()
+            if seen > now:
+                now, moved = seen, time.monotonic()
+                progress.update(bar, completed=min(now, first) - since)
+            elif time.monotonic() - moved > 120:
+                progress.update(bar, description=f"The chain stands still at block {now}")
+            await asyncio.sleep(min(1.0, 0.05 * (first - now) + 0.05))
+    return (await chain.start_call(owner, netuid)).block

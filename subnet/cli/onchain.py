@@ -1,0 +1,104 @@
+"""What the commands that act on a chain share: a connection, keys by flag, and a question before money moves."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+from urllib.parse import urlsplit
+
+import typer
+
+from subnet.errors import ConfigError
+from subnet.types import Hotkey
+
+if TYPE_CHECKING:
+    from substrateinterface import Keypair
+
+    from subnet.chain import Chain
+
+T = TypeVar("T")
+
+HotkeyChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--hotkey",
+        metavar="NAME",
+        help="The hotkey: a name in the wallet, an address, or //Name. [env: SUBNET_HOTKEY]",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before spending on a real network.")]
+
+
+def on_chain(endpoint: str, work: Callable[[Chain], Awaitable[T]]) -> T:
+    """Connect, do the work in a fresh event loop, and close."""
+    from subnet.chain import Chain
+
+    async def main() -> T:
+        async with await Chain.connect(endpoint) as chain:
+            return await work(chain)
+
+    return asyncio.run(main())
+
+
+def coldkey(key: str | None, wallet: str | None) -> Keypair:
+    """The key that pays: ``--key``, else the wallet's coldkey. Raises ConfigError, KeyfileError."""
+    from subnet.keys import load_coldkey, load_key
+
+    if key is not None:
+        return load_key(key)
+    if wallet is not None:
+        return load_coldkey(wallet)
+    raise ConfigError("no key to sign with", remedy="Add --wallet NAME, or --key //Alice on a local chain.")
+
+
+def hotkey_address(hotkey: str | None, key: str | None, wallet: str | None) -> Hotkey:
+    """The hotkey that is meant: an address, a key, a name in the wallet; by default ``--key`` itself.
+
+    Raises ConfigError, KeyfileError.
+    """
+    from subnet.keys import canonical_ss58, load_hotkey, load_key, ss58_of
+
+    if hotkey is None and key is not None:
+        return ss58_of(load_key(key).public_key)
+    if hotkey is None:
+        raise ConfigError("no hotkey named", remedy="Add --hotkey: a name in the wallet, or an address.")
+    try:
+        return canonical_ss58(hotkey)
+    except ValueError:  # then it is a name or a key
+        if hotkey.startswith(("/", "0x", "~", ".")):
+            return ss58_of(load_key(hotkey).public_key)
+    if wallet is None:
+        raise ConfigError(
+            f"--hotkey {hotkey} is no address, and there is no --wallet to look it up in",
+            remedy="Add --wallet NAME, or write the hotkey as an address or //Name.",
+        )
+    return ss58_of(load_hotkey(wallet, hotkey).public_key)
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether the endpoint is on this machine, so that its money is play money."""
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def may_spend(endpoint: str, *, yes: bool) -> None:
+    """Before anything is connected: ConfigError where money is real, nobody said --yes and nobody can be asked."""
+    if not (yes or is_local(endpoint) or sys.stdin.isatty()):
+        raise ConfigError(f"this spends real money on {endpoint}", remedy="Add --yes if that is meant.")
+
+
+def confirm(question: str, endpoint: str, *, yes: bool) -> None:
+    """Ask before spending on a network that is not on this machine; typer.Abort at a no."""
+    if not (yes or is_local(endpoint)):
+        typer.confirm(f"{question} ({endpoint})", abort=True, err=True)
+
+
+def short(address: str) -> str:
+    """An address as people compare it: its first and last letters."""
+    return address if len(address) <= 14 else f"{address[:6]}…{address[-5:]}"

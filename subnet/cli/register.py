@@ -1,0 +1,54 @@
+"""``subnet register``: give a hotkey a uid on a subnet, for the subnet's current burn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from subnet.cli.common import ENDPOINT, Endpoint, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
+from subnet.cli.onchain import HotkeyChoice, Yes, coldkey, confirm, hotkey_address, may_spend, on_chain, short
+from subnet.types import tao
+
+if TYPE_CHECKING:
+    from subnet.chain import Chain
+
+
+def command(
+    netuid: Netuid,
+    endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    wallet: Wallet = None,
+    hotkey: HotkeyChoice = None,
+    yes: Yes = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+    log_json: LogJson = False,
+) -> None:
+    """Register a hotkey on a subnet; the coldkey (--key, or the wallet's) pays the burn."""
+    may_spend(endpoint, yes=yes)
+    payer, address = coldkey(key, wallet), hotkey_address(hotkey, key, wallet)
+
+    async def work(chain: Chain) -> dict[str, Any]:
+        burn = (await chain.hyperparameters(netuid)).burn
+        confirm(f"Register {address} on subnet {netuid} for {tao(burn)} TAO?", endpoint, yes=yes)
+        included = await chain.burned_register(payer, netuid, address)
+        uid = await chain.uid(netuid, address)
+        return {
+            "netuid": netuid,
+            "hotkey": address,
+            "uid": uid,
+            "burn_rao": burn,
+            "fee_rao": included.fee,
+            "block": included.block,
+            "extrinsic": included.extrinsic_hash,
+        }
+
+    result = on_chain(endpoint, work)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(
+            f"{short(address)} is uid {result['uid']} on subnet {netuid} since block {result['block']}; "
+            f"it cost about {tao(result['burn_rao'])} TAO and a fee of {tao(result['fee_rao'])}."
+        )

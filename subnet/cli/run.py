@@ -1,0 +1,266 @@
+"""``subnet run module:Class``: one miner or validator as a process of its own, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import importlib
+import inspect
+import logging
+import os
+import pkgutil
+import resource
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from subnet.cli.common import ENDPOINT, Endpoint, HotkeyName, Key, LogJson, Netuid, Verbose, Wallet
+from subnet.errors import ConfigError, DeclarationError
+
+if TYPE_CHECKING:
+    from substrateinterface import Keypair
+
+    from subnet.chain import Chain
+    from subnet.miners import Address, Miner
+    from subnet.telemetry import Metrics
+    from subnet.validators import Validator
+
+log = logging.getLogger(__name__)
+
+MANY_FILES = 65_536
+_FOLDERS = {"miners", "validators", "scoring", "examples"}  # a checkout's; they are imported as subnet.miners, ...
+
+Target = Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A subclass of Miner or Validator.")]
+Option = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the class; may be repeated."),
+]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="Where it remembers [default: ~/.local/state/subnet]."),
+]
+Host = Annotated[str, typer.Option("--host", metavar="IP", help="Miner: the address to listen on.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Miner: the port; 0 takes any free one.")]
+ExternalIp = Annotated[
+    str | None,
+    typer.Option("--external-ip", metavar="IP", help="Miner: the address to announce [default: --host]."),
+]
+ExternalPort = Annotated[
+    int | None,
+    typer.Option("--external-port", min=1, max=65535, help="Miner: the port to announce [default: --port]."),
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option("--metrics-port", min=0, max=65535, help="Serve Prometheus metrics on this port of loopback."),
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Miner: serve unsigned requests too; on loopback only.")]
+
+
+def command(
+    target: Target,
+    netuid: Netuid,
+    endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    wallet: Wallet = None,
+    hotkey: HotkeyName = None,
+    option: Option = None,
+    state: State = None,
+    host: Host = "127.0.0.1",
+    port: Port = 0,
+    external_ip: ExternalIp = None,
+    external_port: ExternalPort = None,
+    insecure: Insecure = False,
+    metrics_port: MetricsPort = None,
+    verbose: Verbose = False,
+    log_json: LogJson = False,
+) -> None:
+    """Run a miner or validator: MODULE:CLASS, found in the current folder or installed.
+
+    It ends with exit code 0 on SIGINT (Ctrl-C) or SIGTERM, after the requests under way.
+    """
+    from subnet.miners import Address, Miner
+    from subnet.telemetry import Metrics
+
+    neuron = find(target)(parse_options(option or []))
+    signer = signing_key(key, wallet, hotkey)
+    folder = (state or default_state()).expanduser()
+    role = "miner" if isinstance(neuron, Miner) else "validator"
+    metrics = Metrics(netuid=netuid, hotkey=signer.ss58_address, role=role)
+    if metrics_port is not None:
+        log.info("metrics", extra={"url": f"http://127.0.0.1:{metrics.serve(metrics_port)}/metrics"})
+    if isinstance(neuron, Miner):
+        address = Address(host, port, external_ip, external_port, insecure)
+        _run(lambda: _connected(endpoint, _mine(neuron, signer, netuid, address, folder, metrics)))
+    else:
+        _run(lambda: _connected(endpoint, _validate(neuron, signer, netuid, folder, metrics)))
+
+
+Life = Callable[["Chain", asyncio.Event], Coroutine[Any, Any, None]]
+
+
+def _mine(miner: Miner, key: Keypair, netuid: int, address: Address, folder: Path, metrics: Metrics) -> Life:
+    async def live(chain: Chain, stop: asyncio.Event) -> None:
+        from subnet.miners import MinerService
+        from subnet.types import Netuid as NetuidType
+
+        nonces = folder / f"miner-{netuid}-{key.ss58_address}.nonces"
+        service = MinerService(miner, chain, key, NetuidType(netuid), address=address, nonces=nonces, metrics=metrics)
+        await service.run(stop)
+
+    return live
+
+
+def _validate(validator: Validator, key: Keypair, netuid: int, folder: Path, metrics: Metrics) -> Life:
+    async def live(chain: Chain, stop: asyncio.Event) -> None:
+        from subnet.store import ledger_path
+        from subnet.types import Netuid as NetuidType
+        from subnet.validators import ValidatorService
+
+        path = ledger_path(folder, netuid, key.ss58_address)
+        service = ValidatorService(validator, chain, key, NetuidType(netuid), path=path, metrics=metrics)
+        await service.run(stop)
+
+    return live
+
+
+async def _connected(endpoint: str, live: Life) -> None:
+    from subnet.chain import Chain
+    from subnet.service import unless, until_signalled
+
+    async with until_signalled() as stop:
+        connecting = asyncio.ensure_future(Chain.connect(endpoint))
+        if await unless(stop, connecting):
+            async with connecting.result() as chain:
+                await live(chain, stop)
+
+
+def _allow_files() -> None:
+    """Open as many files as the system permits us: each connection is one, and 1,024 is a common default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Like asyncio.run, on uvloop where that is installed."""
+    _allow_files()
+    try:
+        factory = importlib.import_module("uvloop").new_event_loop
+    except ModuleNotFoundError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+
+
+def find(target: str) -> type[Miner] | type[Validator]:
+    """The class that ``module:Class`` names, with the current folder on the path.
+
+    Raises ConfigError for a module or class that is not there (with the name that may have been
+    meant) and DeclarationError for one that is neither Miner nor Validator, or can't be imported.
+    """
+    from subnet.miners import Miner
+    from subnet.validators import Validator
+
+    name, colon, attribute = target.partition(":")
+    if not (name and colon and attribute):
+        raise ConfigError(f"{target!r} is not MODULE:CLASS", remedy="Write for instance miner:DigitsMiner.")
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    module = _import(name)
+    found = getattr(module, attribute, None)
+    neurons = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, (Miner, Validator))
+        and value is not Miner
+        and not inspect.isabstract(value)
+    }
+    if found is None:
+        raise ConfigError(f"{name} has no class {attribute}", remedy=_meant(attribute, neurons, f"{name}:"))
+    if not isinstance(found, type) or not issubclass(found, (Miner, Validator)):
+        raise DeclarationError(
+            f"{target} is neither a Miner nor a Validator", remedy=_meant(attribute, neurons, f"{name}:")
+        )
+    if inspect.isabstract(found):
+        raise DeclarationError(
+            f"{target} has no round", remedy="Add: async def round(self, peers) -> Mapping[Uid, float]."
+        )
+    return found
+
+
+def _import(name: str) -> ModuleType:
+    from subnet.service import missing_remedy
+
+    if not all(part.isidentifier() for part in name.split(".")):
+        stem = name.removesuffix(".py").replace("/", ".").strip(".")
+        raise ConfigError(f"{name!r} is no module's name", remedy=f"Write it as Python imports it, such as {stem}.")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        if name == missing or name.startswith(f"{missing}."):
+            raise ConfigError(f"there is no module {name}", remedy=_module_meant(name, missing)) from None
+        raise DeclarationError(
+            f"{name} needs {missing}, which is not installed",
+            remedy=missing_remedy(missing),
+        ) from None
+    except Exception as error:  # the user's module may raise anything
+        log.exception("import_failed", extra={"target": name})
+        raise DeclarationError(
+            f"{name} can't be imported: {type(error).__name__}: {error}", remedy="Read the traceback above."
+        ) from None
+
+
+def _module_meant(name: str, missing: str) -> str:
+    parent = missing.rpartition(".")[0]
+    places = getattr(sys.modules.get(parent), "__path__", []) if parent else [os.getcwd()]
+    beside = {f"{parent}.{info.name}".lstrip(".") for info in pkgutil.iter_modules(places)} - _FOLDERS
+    return _meant(missing, beside) + f" The current folder is {os.getcwd()}."
+
+
+def _meant(name: str, known: Sequence[str] | set[str] | dict[str, Any], prefix: str = "") -> str:
+    if not known:
+        return "Check the name."
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    if near:
+        return f"Did you mean {' or '.join(prefix + one for one in near)}?"
+    return f"There is {', '.join(prefix + one for one in sorted(known)[:5])}."
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, str]:
+    """``["a=1", "b=x=y"]`` as ``{"a": "1", "b": "x=y"}``; ConfigError for what has no name or is given twice."""
+    options: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"-o {pair!r} is not NAME=VALUE", remedy="Write for instance -o interval=5.")
+        if name in options:
+            raise ConfigError(f"-o {name} is given twice", remedy="Keep one of them.")
+        options[name] = value
+    return options
+
+
+def signing_key(key: str | None, wallet: str | None, hotkey: str | None) -> Keypair:
+    """The hotkey to sign with: ``--key``, or ``--hotkey`` of ``--wallet``. Raises ConfigError or KeyfileError."""
+    from subnet.keys import load_hotkey, load_key
+
+    if key is not None:
+        return load_key(key)
+    if wallet is None or hotkey is None:
+        raise ConfigError(
+            "no key to sign with",
+            remedy="Add --wallet NAME --hotkey NAME, or --key //Alice on a local chain.",
+        )
+    return load_hotkey(wallet, hotkey)
+
+
+def default_state() -> Path:
+    """``$XDG_STATE_HOME/subnet``, by default ``~/.local/state/subnet``."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "subnet"

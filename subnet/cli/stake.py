@@ -1,0 +1,71 @@
+"""``subnet stake AMOUNT``: put TAO on a hotkey on a subnet."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from subnet.cli.common import ENDPOINT, Endpoint, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
+from subnet.cli.onchain import HotkeyChoice, Yes, coldkey, confirm, hotkey_address, may_spend, on_chain, short
+from subnet.errors import ConfigError
+from subnet.types import Rao, rao, tao
+
+if TYPE_CHECKING:
+    from subnet.chain import Chain
+
+Amount = Annotated[str, typer.Argument(metavar="TAO", help="How much, in TAO.")]
+
+
+def command(
+    amount: Amount,
+    netuid: Netuid,
+    endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    wallet: Wallet = None,
+    hotkey: HotkeyChoice = None,
+    yes: Yes = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+    log_json: LogJson = False,
+) -> None:
+    """Stake TAO on a hotkey; the coldkey (--key, or the wallet's) pays."""
+    sum_ = parse_tao(amount)
+    may_spend(endpoint, yes=yes)
+    payer, address = coldkey(key, wallet), hotkey_address(hotkey, key, wallet)
+
+    async def work(chain: Chain) -> dict[str, Any]:
+        confirm(f"Stake {tao(sum_)} TAO on {address} on subnet {netuid}?", endpoint, yes=yes)
+        included = await chain.add_stake(payer, address, netuid, sum_)
+        return {
+            "netuid": netuid,
+            "hotkey": address,
+            "amount_rao": sum_,
+            "stake_rao": await chain.stake(address, netuid),
+            "fee_rao": included.fee,
+            "block": included.block,
+            "extrinsic": included.extrinsic_hash,
+        }
+
+    result = on_chain(endpoint, work)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(
+            f"{tao(sum_)} TAO staked on {short(address)} in block {result['block']}; "
+            f"it holds {tao(result['stake_rao'])} on subnet {netuid}."
+        )
+
+
+def parse_tao(text: str) -> Rao:
+    """An amount of TAO as RAO. Raises ConfigError for what is none, is not positive, or is too fine."""
+    try:
+        amount = rao(Decimal(text))
+    except (InvalidOperation, ValueError, OverflowError):
+        raise ConfigError(
+            f"{text!r} is no amount of TAO", remedy="Write a number with at most nine decimals, as 12.5."
+        ) from None
+    if not 0 < amount < 2**64:
+        raise ConfigError(f"{text} TAO can't be moved", remedy="Give a positive amount.")
+    return amount

@@ -1,0 +1,66 @@
+"""One demo: its settings, and what it has come to so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from subnet.demo.cast import MINERS, cast
+from subnet.demo.checks import EPOCHS
+from subnet.demo.display import Now
+from subnet.demo.record import Event, Record
+
+ROUNDS: Final = 18
+FEWEST_ROUNDS: Final = 12  # below that the reborn has no time to die, come back and be paid again
+BLOCK_TIME: Final = 0.25  # seconds
+INTERVAL: Final = 2.0  # seconds from one scoring round's start to the next one's
+_LONGEST_TEMPO, _SHORTEST_TEMPO = 20, 10  # blocks
+
+
+def tempo_for(rounds: int) -> int:
+    """Blocks to an epoch such that more than ``EPOCHS`` of them pay while so many rounds go by."""
+    fitting = int(rounds * INTERVAL / BLOCK_TIME) // (EPOCHS + 1)
+    return max(_SHORTEST_TEMPO, min(_LONGEST_TEMPO, fitting))
+
+
+@dataclass
+class Demo:
+    """One demo. ``folder`` takes its logs and state; ``tell`` gets each line of its story."""
+
+    folder: Path
+    seed: int = 1
+    rounds: int = ROUNDS
+    miners: int = MINERS
+    tell: Callable[[str], None] = lambda _line: None
+    record: Record = field(init=False)
+    now: Now = field(default_factory=Now)
+    started: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        self.record = Record(seed=self.seed, rounds_wanted=self.rounds, block_time=BLOCK_TIME)
+        self.record.tempo = tempo_for(self.rounds)
+        self.record.actors = cast(self.folder, seed=self.seed, miners=self.miners, interval=INTERVAL)
+
+    @property
+    def state(self) -> Path:
+        """Where chain and neurons keep what they must remember."""
+        return self.folder / "state"
+
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.time() - self.started
+
+    def say(self, line: str) -> None:
+        """Add a line to the story, stamped with the seconds since the start."""
+        stamped = f"{self.seconds():5.1f} s  {line}"
+        self.now.story.append(stamped)
+        self.tell(stamped)
+
+    def note(self, what: str, actor: str) -> None:
+        """Record that something happened to an actor, and show it as its state."""
+        self.now.states[actor] = what
+        event = Event(what=what, actor=actor, seconds=self.seconds(), block=self.now.block)
+        self.record.events.append(event)

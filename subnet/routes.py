@@ -1,0 +1,103 @@
+"""Which function answers which synapse: handlers are found by the type of their request.
+
+A handler is ``handler(request: SomeSynapse, caller: Caller) -> ItsReply``; the caller may be left out.
+Whatever looks like one and can't work is a DeclarationError that names it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from subnet.errors import DeclarationError
+from subnet.synapse import Declaration, Message, Synapse, declaration
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A synapse and the handler that answers it."""
+
+    synapse: type[Synapse[Any]]
+    declared: Declaration
+    handler: Callable[..., Any]
+    is_async: bool
+    takes_caller: bool
+
+
+def route(handler: Callable[..., Any]) -> Route:
+    """The route of a function or bound method; DeclarationError if it is no handler, or one that can't work."""
+    name = str(getattr(handler, "__qualname__", repr(handler)))
+    parameters = list(inspect.signature(handler).parameters.values())
+    synapse = synapse_of(handler, parameters, name)
+    if synapse is None:
+        raise DeclarationError(
+            f"{name} does not say which synapse it takes",
+            remedy="Annotate its request, as in def classify(self, request: Classify, caller: Caller) -> Labels.",
+        )
+    check_reply_annotation(handler, synapse, name)
+    takes_caller = len([p for p in parameters if p.kind in _POSITIONAL]) > 1
+    return Route(synapse, declaration(synapse), handler, inspect.iscoroutinefunction(handler), takes_caller)
+
+
+def synapse_of(
+    function: Callable[..., Any], parameters: list[inspect.Parameter], name: str
+) -> type[Synapse[Any]] | None:
+    """The synapse that ``function`` takes; None if it is no handler.
+
+    ``parameters`` are the function's, without ``self``; ``name`` is what errors call it.
+    """
+    if not parameters:
+        return None
+    required = [p for p in parameters if p.default is p.empty and p.kind in _POSITIONAL]
+    fits = len(required) in (1, 2) and parameters[0].kind in _POSITIONAL
+    try:
+        taken = _resolve(parameters[0].annotation, function)
+    except Exception as error:  # an annotation is any expression, so it may raise anything
+        if len(required) != 2:  # with another shape it is some function that is none of our business
+            return None
+        raise DeclarationError(
+            f"{name}: the annotation {parameters[0].annotation!r} does not resolve: {error}",
+            remedy="Import the synapse at the top of the module, not under TYPE_CHECKING.",
+        ) from None
+    if not (isinstance(taken, type) and issubclass(taken, Synapse)):
+        return None
+    declaration(taken)
+    if not fits or any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+        raise DeclarationError(
+            f"{name} takes a {taken.__name__} but can't be called with (request, caller)",
+            remedy="Write (self, request, caller); prefix a method that is no handler with an underscore.",
+        )
+    return taken
+
+
+def check_reply_annotation(function: Callable[..., Any], synapse: type[Synapse[Any]], name: str) -> None:
+    """Raise DeclarationError unless ``function`` says that it returns what ``synapse`` is answered with."""
+    wanted = declaration(synapse).response
+    written = inspect.signature(function).return_annotation
+    remedy = f"Annotate it: -> {wanted.__name__}."
+    if written is inspect.Signature.empty:
+        raise DeclarationError(f"{name} does not say what it returns", remedy=remedy)
+    try:
+        reply = _resolve(written, function)
+    except Exception as error:  # as above
+        raise DeclarationError(
+            f"{name}: the annotation {written!r} does not resolve: {error}",
+            remedy="Import the reply at the top of the module, not under TYPE_CHECKING.",
+        ) from None
+    if not (isinstance(reply, type) and issubclass(reply, Message) and issubclass(reply, wanted)):
+        raise DeclarationError(
+            f"{name} returns {getattr(reply, '__name__', reply)},"
+            f" but {synapse.__name__} is answered with {wanted.__name__}",
+            remedy=remedy,
+        )
+
+
+def _resolve(annotation: Any, function: Callable[..., Any]) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    return eval(annotation, names)  # noqa: S307 - the user's own source

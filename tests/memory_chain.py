@@ -1,0 +1,173 @@
+"""A chain in memory, for the tests of miners and validators: blocks come when the test says so.
+
+It has the methods of subnet.service.ChainClient with the runtime's rules as far as those tests
+need them, and can be away (``down``), refuse (``refusals``), or take weights and store others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from subnet.chain import Hyperparameters, Included
+from subnet.errors import ChainTimeout, ChainUnreachable, ExtrinsicFailed
+from subnet.types import AxonInfo, Block, Coldkey, Hotkey, Metagraph, Netuid, Neuron, Rao, Uid
+
+NETUID = Netuid(2)
+
+
+def neuron(hotkey: str, **fields: Any) -> Neuron:
+    """A neuron that serves on 10.0.0.1:8091; ``fields`` replace anything. The chain gives it its uid."""
+    given = {"axon": AxonInfo("10.0.0.1", 8091), "stake": Rao(0), "block_at_registration": Block(1)} | fields
+    return Neuron(uid=Uid(0), hotkey=Hotkey(hotkey), coldkey=Coldkey("5Cold"), **given)
+
+
+def metagraph_of(
+    neurons: Sequence[Neuron], *, block: int = 1, tempo: int = 10, owner: str = "", netuid: int = NETUID
+) -> Metagraph:
+    def column(name: str, dtype: str) -> Any:
+        return np.array([getattr(one, name) for one in neurons], dtype)
+
+    zeros = np.zeros(len(neurons), "uint16")
+    return Metagraph(
+        netuid=Netuid(netuid),
+        block=Block(block),
+        block_hash="0x" + "ab" * 32,
+        tempo=tempo,
+        hotkeys=tuple(one.hotkey for one in neurons),
+        coldkeys=tuple(one.coldkey for one in neurons),
+        axons=tuple(one.axon for one in neurons),
+        stake=column("stake", "uint64"),
+        active=column("active", "bool"),
+        validator_permit=column("validator_permit", "bool"),
+        consensus=zeros.copy(),
+        incentive=zeros.copy(),
+        dividends=zeros.copy(),
+        validator_trust=zeros.copy(),
+        emission=column("emission", "uint64"),
+        last_update=column("last_update", "uint64"),
+        block_at_registration=column("block_at_registration", "uint64"),
+        owner_hotkey=Hotkey(owner),
+    )
+
+
+def hyperparameters_of(**fields: Any) -> Hyperparameters:
+    values: dict[str, Any] = {}
+    for name, kind in Hyperparameters.__annotations__.items():
+        values[name] = False if kind == "bool" else "0x" if kind == "str" else 0
+    return Hyperparameters(**values | {"tempo": 10, "max_weights_limit": 65535, "min_allowed_weights": 1} | fields)
+
+
+@dataclass
+class MemoryChain:
+    """One subnet. ``calls`` lists the writes that arrived, as (name, arguments)."""
+
+    neurons: list[Neuron] = field(default_factory=list)
+    head: int = 100
+    tempo: int = 10
+    last_epoch: int = 100
+    owner: str = ""
+    down: bool = False
+    refusals: list[Exception] = field(default_factory=list)
+    garble: bool = False
+    rules: dict[str, Any] = field(default_factory=dict)
+    rows: dict[Uid, list[tuple[Uid, int]]] = field(default_factory=dict)
+    calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+    genesis_hash: str = "0x" + "77" * 32
+
+    def __post_init__(self) -> None:
+        self._moved = asyncio.Event()
+        self.parked_at = 0  # the head that somebody in wait_for_block has seen last
+
+    def advance(self, blocks: int = 1) -> None:
+        """Make blocks; an epoch runs in the block that is ``tempo`` after the last one's."""
+        for _ in range(blocks):
+            self.head += 1
+            if self.head - self.last_epoch >= self.tempo:
+                self.last_epoch = self.head
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def change(self, uid: int, **fields: Any) -> None:
+        self.neurons[uid] = replace(self.neurons[uid], **fields)
+
+    def named(self, call: str) -> list[tuple[Any, ...]]:
+        return [arguments for name, arguments in self.calls if name == call]
+
+    async def block_number(self) -> Block:
+        self._reach()
+        return Block(self.head)
+
+    async def wait_for_block(self, block: int, *, timeout: float | None = None) -> Block:
+        self._reach()
+        while self.head < block:
+            self.parked_at = self.head
+            try:
+                await asyncio.wait_for(self._moved.wait(), timeout)
+            except TimeoutError:
+                raise ChainTimeout("stalled") from None
+            self._reach()
+        return Block(self.head)
+
+    async def metagraph(self, netuid: int, block: int | None = None) -> Metagraph:
+        self._reach()
+        numbered = [replace(one, uid=Uid(uid)) for uid, one in enumerate(self.neurons)]
+        return metagraph_of(numbered, block=self.head, tempo=self.tempo, owner=self.owner, netuid=netuid)
+
+    async def hyperparameters(self, netuid: int, block: int | None = None) -> Hyperparameters:
+        self._reach()
+        return hyperparameters_of(**{"tempo": self.tempo} | self.rules)
+
+    async def weights(self, netuid: int, block: int | None = None) -> dict[Uid, list[tuple[Uid, int]]]:
+        self._reach()
+        return {uid: list(row) for uid, row in self.rows.items()}
+
+    async def next_epoch_block(self, netuid: int) -> Block | None:
+        self._reach()
+        return Block(self.last_epoch + self.tempo) if self.tempo else None
+
+    async def serve_axon(self, hotkey: Any, netuid: int, ip: str, port: int) -> Included:
+        self._write("serve_axon", ip, port)
+        self.change(self._uid(hotkey), axon=AxonInfo(ip, port))
+        return self._included()
+
+    async def set_weights(
+        self, hotkey: Any, netuid: int, uids: Sequence[int], weights: Sequence[int], version_key: int = 0
+    ) -> Included:
+        self._write("set_weights", list(uids), list(weights), version_key)
+        uid = self._uid(hotkey)
+        if not self.neurons[uid].validator_permit and hotkey.ss58_address != self.owner:
+            raise ExtrinsicFailed("no permit", name="NeuronNoValidatorPermit", where="block")
+        self.rows[uid] = [(Uid(to), int(w) // (2 if self.garble else 1)) for to, w in zip(uids, weights, strict=True)]
+        self.change(uid, last_update=Block(self.head))
+        return self._included()
+
+    def _reach(self) -> None:
+        if self.down:
+            raise ChainUnreachable("nobody is there")
+
+    def _write(self, name: str, *arguments: Any) -> None:
+        self._reach()
+        self.calls.append((name, arguments))
+        if self.refusals:
+            raise self.refusals.pop(0)
+
+    def _uid(self, key: Any) -> Uid:
+        found = [i for i, one in enumerate(self.neurons) if one.hotkey == key.ss58_address]
+        if not found:
+            raise ExtrinsicFailed("not registered", name="HotKeyNotRegisteredInSubNet", where="pool")
+        return Uid(found[0])
+
+    def _included(self) -> Included:
+        return Included(Block(self.head), "0xbb", f"0x{len(self.calls):04x}", Rao(0), ())
+
+
+async def until(condition: Any, *, seconds: float = 20.0) -> None:
+    """Wait until ``condition()`` holds; fails the test if it never does."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -1,0 +1,297 @@
+"""A miner's life against a chain that comes and goes; requests over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from subnet import codec
+from subnet import service as shared
+from subnet.auth import Caller, sign
+from subnet.dendrite import Dendrite, Failure, Ok
+from subnet.errors import ChainUnreachable, ConfigError, DeclarationError, ExtrinsicFailed, NotRegistered
+from subnet.keys import load_key
+from subnet.miners import Address, Miner, MinerService
+from subnet.miners import service as under_test
+from subnet.synapse import Message, Synapse
+from subnet.types import AxonInfo, Hotkey, Neuron, Uid
+from tests.memory_chain import NETUID, MemoryChain, neuron, until
+
+MINER, VALIDATOR = load_key("//Miner"), load_key("//Validator")
+
+
+class Pong(Message):
+    text: str
+
+
+class Ping(Synapse[Pong], timeout=20.0):
+    text: str
+
+
+class Echo(Miner):
+    loaded_in = ""
+    gate = threading.Event()
+
+    def load(self) -> None:
+        self.loaded_in = threading.current_thread().name
+        assert len(self.metagraph) > 0
+
+    def ping(self, request: Ping, caller: Caller) -> Pong:
+        if request.text == "slow":
+            self.gate.wait(10)
+        uid = caller.neuron.uid if caller.neuron else None
+        return Pong(text=f"{request.text} from uid {uid}")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(shared, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(under_test, "_CHECK_S", 0.01)
+
+
+@pytest.fixture
+def chain() -> MemoryChain:
+    validator = neuron(VALIDATOR.ss58_address, validator_permit=True, axon=None)
+    return MemoryChain([validator, neuron(MINER.ss58_address, axon=None)])
+
+
+def peer(chain: MemoryChain) -> Neuron:
+    return Neuron(Uid(1), Hotkey(MINER.ss58_address), axon=chain.neurons[1].axon)
+
+
+async def ask(chain: MemoryChain, text: str, key: str = "//Validator") -> Ok[Pong] | Failure:
+    signer = load_key(key)
+    async with Dendrite(signer, netuid=NETUID, genesis_hash=chain.genesis_hash) as dendrite:
+        (result,) = await dendrite.query([peer(chain)], Ping(text=text))
+        return result
+
+
+async def test_it_loads_serves_and_announces_once(chain: MemoryChain) -> None:
+    miner = Echo()
+    service = MinerService(miner, chain, MINER, NETUID)
+    await service.start()
+    try:
+        assert miner.loaded_in == "load"
+        await until(lambda: chain.neurons[1].axon is not None)
+        result = await ask(chain, "hi")
+        assert isinstance(result, Ok)
+        assert result.value.text == "hi from uid 0"
+        assert result.receipt is not None
+        chain.advance(20)
+        await asyncio.sleep(0.3)
+        assert chain.named("serve_axon") == [("127.0.0.1", service.port)]
+    finally:
+        await service.stop()
+    await service.stop()
+
+
+async def test_it_does_not_announce_what_the_chain_holds_already(chain: MemoryChain) -> None:
+    address = Address(external_ip="10.9.8.7", external_port=9000)
+    chain.change(1, axon=AxonInfo("10.9.8.7", 9000))
+    service = MinerService(Echo(), chain, MINER, NETUID, address=address)
+    await service.start()
+    await asyncio.sleep(0.1)
+    assert chain.named("serve_axon") == []
+    chain.change(1, axon=None)  # as after a chain that lost it
+    chain.advance(10)
+    await until(lambda: chain.named("serve_axon") == [("10.9.8.7", 9000)])
+    await service.stop()
+
+
+async def test_it_serves_on_while_the_chain_is_away_and_announces_later(chain: MemoryChain) -> None:
+    chain.refusals = [
+        ChainUnreachable("away"),
+        ExtrinsicFailed("too soon", name="ServingRateLimit", where="pool"),
+    ]
+    service = MinerService(Echo(), chain, MINER, NETUID)
+    await service.start()
+    await until(lambda: chain.neurons[1].axon is not None)
+    assert len(chain.named("serve_axon")) == 3
+    assert service.loops.failures["announce"] == 2
+    chain.down = True
+    chain.advance(50)
+    await until(lambda: service.loops.failures["metagraph"] > 2)
+    assert isinstance(await ask(chain, "still there?"), Ok)
+    await service.stop()
+
+
+async def test_admission_follows_the_refreshed_metagraph(chain: MemoryChain) -> None:
+    service = MinerService(Echo(), chain, MINER, NETUID)
+    await service.start()
+    await until(lambda: chain.neurons[1].axon is not None)
+    refused = await ask(chain, "hi", "//Newcomer")
+    assert isinstance(refused, Failure)
+    assert refused.code == "wire.not-permitted"
+    chain.neurons.append(neuron(load_key("//Newcomer").ss58_address, validator_permit=True))
+    chain.advance(5)
+    await until(lambda: len(service.follower.snapshot) == 3)
+    assert isinstance(await ask(chain, "hi", "//Newcomer"), Ok)
+    await service.stop()
+
+
+async def test_a_bug_in_admission_refuses_the_caller_and_is_logged(
+    chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Buggy(Echo):
+        def admit(self, caller: Hotkey, synapse: type[Synapse[Any]]) -> Neuron | None:
+            raise KeyError(caller)
+
+    service = MinerService(Buggy(), chain, MINER, NETUID)
+    await service.start()
+    await until(lambda: chain.neurons[1].axon is not None)
+    refused = await ask(chain, "hi")
+    assert isinstance(refused, Failure)
+    assert refused.code == "wire.not-permitted"
+    assert [r.getMessage() for r in caplog.records if r.exc_info] == ["admit_failed"]
+    await service.stop()
+
+
+async def test_it_refuses_to_start_unregistered(chain: MemoryChain) -> None:
+    miner = Echo()
+    service = MinerService(miner, chain, load_key("//Nobody"), NETUID)
+    with pytest.raises(NotRegistered) as caught:
+        await service.run(asyncio.Event())
+    assert "subnet register --netuid 2" in caught.value.remedy
+    assert miner.loaded_in == ""
+    assert chain.calls == []
+
+
+async def test_being_deregistered_is_said_once_and_serving_goes_on(
+    chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = MinerService(Echo(), chain, MINER, NETUID)
+    await service.start()
+    await until(lambda: chain.neurons[1].axon is not None)
+    mine = chain.neurons[1]
+    chain.neurons[1] = neuron("5SomebodyElse", axon=mine.axon)
+    for _ in range(3):
+        block = chain.head
+        chain.advance(5)
+        await until(lambda block=block: service.follower.snapshot.block > block)
+    lost = [r for r in caplog.records if r.getMessage() == "deregistered"]
+    assert len(lost) == 1
+    assert "subnet register" in lost[0].remedy  # type: ignore[attr-defined]
+    assert isinstance(await ask(chain, "hi"), Ok)
+    chain.neurons[1] = neuron(MINER.ss58_address, axon=None, block_at_registration=chain.head)
+    chain.advance(5)
+    await until(lambda: chain.neurons[1].axon is not None)
+    await service.stop()
+
+
+async def test_stopping_lets_running_requests_finish(chain: MemoryChain) -> None:
+    Echo.gate.clear()
+    stop = asyncio.Event()
+    service = MinerService(Echo(), chain, MINER, NETUID)
+    running = asyncio.create_task(service.run(stop))
+    await until(lambda: chain.neurons[1].axon is not None)
+    asked = asyncio.create_task(ask(chain, "slow"))
+    await until(lambda: service._axon is not None and service._axon.stats.in_flight == 1)
+    stop.set()
+    asyncio.get_running_loop().call_later(0.1, Echo.gate.set)
+    result = await asked
+    assert isinstance(result, Ok)
+    await running
+
+
+async def test_a_stop_during_load_ends_at_once(chain: MemoryChain) -> None:
+    never, stop = threading.Event(), asyncio.Event()
+
+    class Slow(Echo):
+        def load(self) -> None:
+            stop_soon()
+            never.wait(30)
+
+    loop = asyncio.get_running_loop()
+
+    def stop_soon() -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    service = MinerService(Slow(), chain, MINER, NETUID)
+    await asyncio.wait_for(service.run(stop), 10)
+    assert service.port == 0
+    never.set()
+
+
+async def test_what_load_raises_is_named(chain: MemoryChain, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Echo):
+        def load(self) -> None:
+            raise FileNotFoundError("model.bin")
+
+    with pytest.raises(DeclarationError, match=r"Broken.load failed: FileNotFoundError: model\.bin"):
+        await MinerService(Broken(), chain, MINER, NETUID).run(asyncio.Event())
+    assert caplog.records[-1].exc_info  # and the log holds the traceback
+
+    class Lacking(Echo):
+        def load(self) -> None:
+            import no_such_module  # noqa: F401
+
+    with pytest.raises(DeclarationError, match="needs no_such_module") as caught:
+        await MinerService(Lacking(), chain, MINER, NETUID).run(asyncio.Event())
+    assert "extra" in caught.value.remedy
+
+
+async def test_a_replay_is_refused_after_a_restart(chain: MemoryChain, tmp_path: Path) -> None:
+    """The nonces that a former process accepted are refused by the next one."""
+    nonces = tmp_path / "miner.nonces"
+    body = bytes(codec.encode(Ping(text="again")))
+    headers: dict[str, str] = {}
+    answers = []
+    for _ in range(2):
+        service = MinerService(Echo(), chain, MINER, NETUID, nonces=nonces)
+        await service.start()
+        if not headers:
+            headers = dict(sign(VALIDATOR, method="POST", path="/Ping", body=body, receiver_ss58=MINER.ss58_address))
+        async with aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{service.port}/Ping"
+            sent = headers | {"Content-Type": codec.MSGPACK}
+            async with session.post(url, data=body, headers=sent) as response:
+                answers.append(response.status)
+        await service.stop()
+    assert answers == [200, 409]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"host": "0.0.0.0"},
+        {"host": "::"},
+        {"host": "example.org"},
+        {"host": "10.0.0.1", "insecure": True},
+        {"external_ip": "nowhere"},
+        {"external_ip": "0.0.0.0"},
+    ],
+)
+def test_addresses_that_can_not_work_are_refused(address: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Address(**address)  # type: ignore[arg-type]
+    assert "--" in caught.value.remedy
+
+
+def test_an_address_announces_what_is_reachable() -> None:
+    assert Address().announced_ip == "127.0.0.1"
+    assert Address("localhost", insecure=True).announced_ip == "127.0.0.1"
+    assert Address("0.0.0.0", external_ip="2001:DB8::1").announced_ip == "2001:db8::1"
+
+
+def test_the_miner_logs_events_by_name(chain: MemoryChain, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def live() -> None:
+        service = MinerService(Echo(), chain, MINER, NETUID)
+        await service.start()
+        await until(lambda: chain.neurons[1].axon is not None)
+        await until(lambda: any(r.getMessage() == "served" for r in caplog.records))
+        await service.stop()
+
+    asyncio.run(live())
+    events = {r.getMessage(): r for r in caplog.records}
+    assert {"serving", "served", "stopping", "stopped"} <= set(events)
+    assert events["served"].block == 100  # type: ignore[attr-defined]
+    assert events["serving"].synapses == ["Ping"]  # type: ignore[attr-defined]

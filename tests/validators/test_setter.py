@@ -1,0 +1,259 @@
+"""Weights once per tempo, verified, tried again inside the tempo, and never a lie about it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from subnet import service as shared
+from subnet.chain import Included
+from subnet.errors import ChainTimeout, ExtrinsicFailed
+from subnet.keys import load_key
+from subnet.service import Loops
+from subnet.store import Ledger, Score
+from subnet.types import Block, Hotkey, Uid
+from subnet.validators import setter as under_test
+from subnet.validators.setter import WeightSetter
+from subnet.validators.weights import by_uid
+from tests.memory_chain import NETUID, MemoryChain, neuron, until
+
+KEY = load_key("//Validator")
+ME = Hotkey(KEY.ss58_address)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(shared, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(under_test, "_BREATH", 0.001)
+
+
+@pytest.fixture
+def chain() -> MemoryChain:
+    """Head 100, an epoch at 110; weights are sent from 104 on."""
+    return MemoryChain([neuron("5Owner"), neuron(ME, validator_permit=True, axon=None), neuron("5A"), neuron("5B")])
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Any:
+    with Ledger(tmp_path / "v", genesis_hash="0x77", netuid=NETUID, validator=ME) as book:
+        yield book
+
+
+class Bench:
+    """A setter in its loop; ``at(block)`` moves the chain there and lets the loop settle."""
+
+    def __init__(self, chain: MemoryChain, ledger: Ledger) -> None:
+        self.chain, self.loops = chain, Loops()
+        self.scores = {h: _score(h, v) for h, v in {"5A": 1.0, "5B": 0.5}.items()}
+        self.setter = WeightSetter(chain, KEY, NETUID, ledger, scores=lambda: self.scores, weigh=by_uid)
+
+    def start(self) -> None:
+        self.loops.start("weights", self.setter.step)
+
+    async def at(self, block: int) -> None:
+        await self.settled()
+        while self.chain.head < block:
+            self.chain.advance()
+            await self.settled()
+
+    async def settled(self) -> None:
+        await until(lambda: self.chain.parked_at == self.chain.head)
+
+
+def _score(hotkey: str, value: float) -> Score:
+    return Score(Hotkey(hotkey), Uid(0), value, 3, Block(1), Block(1), 0.0)
+
+
+@pytest.fixture
+async def bench(chain: MemoryChain, ledger: Ledger) -> AsyncIterator[Bench]:
+    made = Bench(chain, ledger)
+    yield made
+    await made.loops.stop()
+
+
+def events(caplog: pytest.LogCaptureFixture, name: str) -> list[Any]:
+    return [record for record in caplog.records if record.getMessage() == name]
+
+
+async def test_weights_go_out_once_per_tempo_late_in_the_epoch(bench: Bench, ledger: Ledger) -> None:
+    bench.chain.rules["weights_version_key"] = 7
+    bench.start()
+    await bench.at(103)
+    assert bench.chain.calls == []
+    await bench.at(104)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert bench.chain.named("set_weights") == [([2, 3], [65535, 32768], 7)]
+    await bench.at(113)
+    assert len(bench.chain.calls) == 1
+    bench.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]
+    await bench.at(114)
+    await until(lambda: bench.setter.counts["ok"] == 2)
+    await bench.at(122)
+    assert bench.chain.named("set_weights")[1] == ([3], [65535], 7)
+    assert [(w.block, w.uids, w.weights) for w in ledger.weights()] == [
+        (104, (2, 3), (65535, 32768)),
+        (114, (3,), (65535,)),
+    ]
+    assert bench.setter.counts == {"ok": 2}
+    assert bench.loops.failures == {}
+
+
+async def test_a_refusal_is_told_with_its_remedy_and_tried_again_in_the_next_block(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.chain.refusals = [
+        ExtrinsicFailed("no", name="SettingWeightsTooFast", where="pool", remedy="Wait."),
+        ExtrinsicFailed("no", name="SettingWeightsTooFast", where="pool", remedy="Wait."),
+    ]
+    bench.start()
+    await bench.at(104)
+    await until(lambda: bench.setter.counts["failed"] == 1)
+    await bench.at(105)
+    await until(lambda: bench.setter.counts["failed"] == 2)
+    await bench.at(106)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert events(caplog, "weights_failed")[0].remedy == "Wait."
+    assert not events(caplog, "weights_missed")
+
+
+async def test_weights_that_the_chain_does_not_hold_are_sent_again(bench: Bench) -> None:
+    bench.chain.garble = True
+    bench.start()
+    await bench.at(104)
+    await until(lambda: bench.setter.counts["unseen"] == 1)
+    bench.chain.garble = False
+    await bench.at(105)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert len(bench.chain.calls) == 2
+
+
+async def test_weights_whose_answer_got_lost_are_found_not_sent_twice(bench: Bench, ledger: Ledger) -> None:
+    answer = bench.chain.set_weights
+
+    async def lost(*arguments: Any, **named: Any) -> Included:
+        await answer(*arguments, **named)
+        raise ChainTimeout("no answer")
+
+    bench.chain.set_weights = lost  # type: ignore[method-assign]
+    bench.start()
+    bench.chain.advance(4)
+    await until(lambda: ledger.weights())
+    await bench.at(109)
+    assert len(bench.chain.calls) == 1
+    assert ledger.weights()[0].uids == (2, 3)
+
+
+async def test_an_epoch_that_passed_without_our_weights_is_an_error_in_the_log(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = ExtrinsicFailed("no", name="SettingWeightsTooFast", where="pool")
+    bench.chain.refusals = [refused] * 100
+    bench.start()
+    await bench.at(111)
+    await until(lambda: bench.setter.counts["missed"] == 1)
+    bench.chain.refusals.clear()
+    await bench.at(115)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    await bench.at(121)
+    assert [record.epoch for record in events(caplog, "weights_missed")] == [110]
+
+
+@pytest.mark.parametrize(
+    ("reason", "spoil", "mend"),
+    [
+        (
+            "no-permit",
+            lambda b: b.chain.change(1, validator_permit=False),
+            lambda b: b.chain.change(1, validator_permit=True),
+        ),
+        ("no-scores", lambda b: b.scores.clear(), lambda b: b.scores.update({"5A": _score("5A", 1.0)})),
+        (
+            "commit-reveal",
+            lambda b: b.chain.rules.update(commit_reveal_enabled=True),
+            lambda b: b.chain.rules.clear(),
+        ),
+        (
+            "rate-limited",
+            lambda b: (
+                b.chain.rules.update(weights_rate_limit=100),
+                b.chain.change(1, last_update=Block(99)),
+            ),
+            lambda b: b.chain.rules.clear(),
+        ),
+        ("limits", lambda b: b.chain.rules.update(max_weights_limit=100), lambda b: b.chain.rules.clear()),
+    ],
+)
+async def test_what_keeps_weights_back_is_told_once_and_watched(
+    bench: Bench,
+    caplog: pytest.LogCaptureFixture,
+    reason: str,
+    spoil: Callable[[Bench], None],
+    mend: Callable[[Bench], None],
+) -> None:
+    caplog.set_level(logging.INFO)
+    spoil(bench)
+    bench.start()
+    await bench.at(106)
+    await until(lambda: events(caplog, "weights_waiting"))
+    assert [record.reason for record in events(caplog, "weights_waiting")] == [reason]
+    assert events(caplog, "weights_waiting")[0].remedy
+    assert bench.chain.calls == []
+    mend(bench)
+    await bench.at(107)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+
+
+async def test_the_owner_needs_no_permit(bench: Bench) -> None:
+    bench.chain.change(1, validator_permit=False)
+    bench.chain.owner = ME
+    bench.start()
+    await bench.at(104)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+
+
+async def test_a_restart_in_the_window_does_not_send_twice(bench: Bench, ledger: Ledger) -> None:
+    """As after ``kill -9`` between the block and the ledger: the chain is asked, and the ledger catches up."""
+    bench.chain.rows[Uid(1)] = [(Uid(2), 65535)]
+    bench.chain.change(1, last_update=Block(104))
+    bench.start()
+    await bench.at(106)
+    await until(lambda: ledger.weights())
+    await bench.at(109)
+    assert bench.chain.calls == []
+    assert [(w.block, w.uids, w.weights, w.extrinsic_hash) for w in ledger.weights()] == [(104, (2,), (65535,), "")]
+    await bench.at(114)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+
+
+async def test_a_registration_in_the_window_is_not_mistaken_for_weights(bench: Bench) -> None:
+    bench.chain.change(1, last_update=Block(104), block_at_registration=Block(104))
+    bench.chain.rows[Uid(1)] = [(Uid(2), 65535)]  # of whoever held the uid before
+    bench.start()
+    await bench.at(105)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+
+
+async def test_weights_wait_for_a_chain_that_is_away(bench: Bench) -> None:
+    bench.chain.down = True
+    bench.start()
+    await until(lambda: bench.loops.failures["weights"] > 3)
+    bench.chain.head = 104
+    bench.chain.down = False
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert len(bench.chain.calls) == 1
+
+
+async def test_a_subnet_without_epochs_is_waited_for(bench: Bench) -> None:
+    bench.chain.tempo = 0
+    bench.start()
+    await bench.at(108)
+    assert bench.chain.calls == []
+    bench.chain.tempo = 10
+    bench.chain.last_epoch = 108
+    await bench.at(118)
+    await until(lambda: bench.setter.counts["ok"] == 1)

@@ -1,0 +1,121 @@
+"""The table of accepted nonces: bounded, and no replay gets through a restart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from subnet import nonces
+from subnet.errors import Busy, StaleRequest, StoreError
+from subnet.nonces import NonceTable
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), max_size=60))
+@settings(max_examples=60)
+def test_each_pair_is_accepted_once(pairs: list[tuple[str, int]]) -> None:
+    table, seen, start = NonceTable(capacity=256), set(), time.time_ns()
+    for hotkey, offset in pairs:
+        assert table.check_and_store(hotkey, start + offset) is ((hotkey, offset) not in seen)
+        seen.add((hotkey, offset))
+    table.close()
+
+
+def test_a_full_table_refuses_rather_than_forgets() -> None:
+    table, now = NonceTable(capacity=64), time.time_ns()
+    for i in range(64):
+        assert table.check_and_store("a", now + i)
+    with pytest.raises(Busy):
+        table.check_and_store("a", now + 64)
+    assert not table.check_and_store("a", now)
+
+
+def test_what_has_expired_makes_room() -> None:
+    table = NonceTable(capacity=64, retention=1.0)
+    old = time.time_ns() - 2_000_000_000
+    for i in range(64):
+        assert table.check_and_store("a", old + i)
+    for i in range(64):
+        assert table.check_and_store("a", time.time_ns() + i)
+
+
+@pytest.mark.parametrize("nonce", [-1, 0, 1 << 64, 1 << 200])
+def test_nonces_out_of_range(nonce: int) -> None:
+    with pytest.raises(StaleRequest):
+        NonceTable().check_and_store("a", nonce)
+
+
+def test_a_new_file_refuses_what_an_earlier_process_may_have_accepted(tmp_path: Path) -> None:
+    table = NonceTable(tmp_path / "nonces")
+    assert 1.5 < table.ready_in() <= 2.0
+    with pytest.raises(StaleRequest, match="restarted"):
+        table.check_and_store("a", time.time_ns())
+    assert table.check_and_store("a", table.watermark_ns + 1)
+
+
+def test_an_orderly_restart_forgets_nothing_and_waits_for_nothing(tmp_path: Path) -> None:
+    table = NonceTable(tmp_path / "nonces")
+    nonce = table.watermark_ns + 1
+    assert table.check_and_store("a", nonce)
+    table.close()
+    again = NonceTable(tmp_path / "nonces")
+    assert again.watermark_ns == table.watermark_ns
+    assert not again.check_and_store("a", nonce)
+    assert again.check_and_store("b", nonce)
+
+
+def test_kill_9_forgets_nothing(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from subnet.nonces import NonceTable\n"
+        "table = NonceTable(Path(sys.argv[1])); nonce = table.watermark_ns + 1\n"
+        "assert table.check_and_store('a', nonce); print(nonce, flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "nonces")], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    nonce = int(child.stdout.readline())
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    table = NonceTable(tmp_path / "nonces")
+    assert not table.check_and_store("a", nonce)
+
+
+def test_after_a_reboot_the_file_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = NonceTable(tmp_path / "nonces")
+    nonce = table.watermark_ns + 1
+    table.check_and_store("a", nonce)
+    table.close()
+    monkeypatch.setattr(nonces, "_boot_id", lambda: b"another boot")
+    later = NonceTable(tmp_path / "nonces")
+    assert later.watermark_ns > table.watermark_ns
+    with pytest.raises(StaleRequest):
+        later.check_and_store("a", nonce)
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    table = NonceTable(tmp_path / "nonces")
+    with pytest.raises(StoreError, match="another process"):
+        NonceTable(tmp_path / "nonces")
+    table.close()
+    NonceTable(tmp_path / "nonces").close()
+
+
+def test_a_garbled_file_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "nonces"
+    path.write_bytes(os.urandom(10_000))
+    assert NonceTable(path).ready_in() > 1.5
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="can't be opened"):
+        NonceTable(tmp_path / "file" / "nonces")
