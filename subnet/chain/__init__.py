@@ -1,6 +1,6 @@
 """The chain client: any Substrate node with SubtensorModule, through substrate-interface.
 
-How a call passes: :class:`Chain` (client.py) -> a job on the connection's own thread
+How a call passes: :class:`Chain` (client.py: a Reader and a Writer) -> a job on the connection's own thread
 (connection.py) -> the session's runtime and storage reads (session.py, substrate.py, reads.py)
 -> JSON-RPC under a deadline (transport.py). Writes take extrinsic.py in between. Nothing here
 imports substrate-interface until a connection is made.
