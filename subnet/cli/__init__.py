@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "Run a miner or validator: module:Class.",
     "metagraph": "Show a subnet's neurons.",
     "hyperparameters": "Show or set a subnet's rules.",
+    "consensus": "Run one epoch of Yuma consensus on a case file.",
     "explain": "Say what an error code means and what to do.",
 }
 SERVICES = frozenset({"chain", "run"})  # they go on for hours: their log shows INFO unasked

@@ -1,0 +1,79 @@
+"""``subnet consensus``: what the chain would have paid, for one epoch given as JSON."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from subnet.cli.common import Json, LogJson, Verbose, print_json
+from subnet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from subnet.scoring.epoch import EpochOutput
+
+MAX_FILE = 512 * 1024 * 1024
+"""Bytes of a case file."""
+_SHOWN = {"stake_weight": "stake", "consensus": "consensus", "incentive": "incentive", "dividends": "dividends"}
+
+
+def command(
+    case: Annotated[Path, typer.Argument(metavar="CASE.json", help="One epoch's input; - reads it from stdin.")],
+    variant: Annotated[
+        Literal["head", "293"], typer.Option(help="Whose rules: the runtime of June 2026 (head), or spec 293.")
+    ] = "head",
+    exact: Annotated[
+        bool, typer.Option("--exact/--fast", help="The runtime's fixed point to the last bit, or float64.")
+    ] = True,
+    as_json: Json = False,
+    verbose: Verbose = False,
+    log_json: LogJson = False,
+) -> None:
+    """Run one epoch of Yuma consensus on a case and show what it pays.
+
+    With --json the arrays come under the storage items' names: Consensus, Incentive, Dividends, Bonds ...
+    """
+    from subnet.scoring.cases import outcome, read_case
+    from subnet.scoring.yuma import epoch
+
+    try:
+        state, params = read_case(_bytes(case))
+        out = epoch(state, params, variant, exact=exact)
+    except ValueError as error:
+        raise ConfigError(
+            f"{case} holds no epoch: {error}", remedy="docs/how-to/consensus.md shows what a case looks like."
+        ) from error
+    if as_json:
+        print_json(outcome(out))
+    else:
+        _table(out, f"Yuma {3 if params.yuma3 else 1}, {variant}, {'exact' if exact else 'float'}, block {state.block}")
+
+
+def _bytes(case: Path) -> bytes:
+    try:
+        if str(case) == "-":
+            data = sys.stdin.buffer.read(MAX_FILE + 1)
+        else:
+            with case.open("rb") as file:
+                data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError(f"{case} can't be read: {error.strerror}", remedy="Check the path.") from error
+    if len(data) > MAX_FILE:
+        raise ConfigError(f"{case} is larger than {MAX_FILE} bytes", remedy="Give one epoch a file.")
+    return data
+
+
+def _table(out: EpochOutput, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, header_style="dim")
+    for heading in ("uid", *_SHOWN.values(), "vtrust", "permit", "emission RAO"):
+        table.add_column(heading, justify="right")
+    columns = [getattr(out.floats, name) for name in (*_SHOWN, "validator_trust")]
+    for uid, (permit, paid) in enumerate(zip(out.validator_permit, out.emission, strict=True)):
+        shares = [f"{column[uid]:.4f}" if column[uid] else "·" for column in columns]
+        table.add_row(str(uid), *shares, "✓" if permit else "", f"{paid:,}")
+    Console(highlight=False).print(table)
