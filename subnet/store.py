@@ -168,6 +168,20 @@ class History:
             )
         return int(rows[0][0])
 
+    def identity(self) -> tuple[str, Netuid, Hotkey]:
+        """Whose ledger this is: genesis hash, netuid, validator's hotkey."""
+        rows = self._all("SELECT genesis, netuid, validator FROM ledger WHERE id = ?", (self._id,))
+        genesis, netuid, validator = rows[0]
+        return str(genesis), Netuid(netuid), Hotkey(validator)
+
+    def receipt_counts(self, limit: int = 1000) -> dict[int, int]:
+        """How many receipts are kept of each round that has any, the last ``limit`` rounds, oldest first."""
+        rows = self._all(
+            "SELECT round, count(*) FROM receipt WHERE ledger = ? GROUP BY round ORDER BY round DESC LIMIT ?",
+            (self._id, limit),
+        )
+        return {int(number): int(count) for number, count in reversed(rows)}
+
     def scores(self) -> dict[Hotkey, Score]:
         """The scores as the last recorded round left them, by hotkey."""
         rows = self._all(

@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "Run a miner or validator: module:Class.",
     "metagraph": "Show a subnet's neurons.",
     "hyperparameters": "Show or set a subnet's rules.",
+    "receipts": "Export a round's receipts under one Merkle root, or verify an export.",
     "consensus": "Run one epoch of Yuma consensus on a case file.",
     "explain": "Say what an error code means and what to do.",
 }
