@@ -59,7 +59,9 @@ class _Owner:
             try:
                 self.session.prepare(deadline)
                 future.set_result(job(self.session))
-            except BaseException as error:  # also what give_up() throws in: the waiter must hear of it
+            except SystemExit:  # thrown in by give_up(), whichever job it struck; an order to the thread, not to the waiter
+                future.set_exception(ChainTimeout(f"{self.session.endpoint} hangs"))
+            except BaseException as error:
                 future.set_exception(error)
 
         self._jobs.put(task)

@@ -26,11 +26,11 @@ class HangUp(Exception):
 
 
 class Raw(Exception):
-    """Raised by a script: send these words as they are."""
+    """Raised by a script: send these words as they are, each text as a message of its own; ``$id`` is the request's."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+    def __init__(self, *texts: str) -> None:
+        super().__init__(*texts)
+        self.texts = texts
 
 
 class Refuse(Exception):
@@ -80,7 +80,8 @@ class Peer:
         except HangUp:
             await socket.close()
         except Raw as raw:
-            await socket.send_str(raw.text.replace("$id", str(request["id"])))
+            for text in raw.texts:
+                await socket.send_str(text.replace("$id", str(request["id"])))
         except Refuse as refusal:
             await socket.send_str(json.dumps({**reply, "error": refusal.error}))
 
@@ -143,8 +144,34 @@ def polite(method: str, params: list[Any]) -> Any:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread brings about."""
-    while not condition():
+    """Wait for what another thread brings about; fails the test if it never does."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+class Held:
+    """A script that keeps its caller waiting for the answers to ``method`` until :meth:`release`, the rest is polite."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.asked = asyncio.Event()
+        self._released = asyncio.Event()
+
+    async def __call__(self, method: str, params: list[Any]) -> Any:
+        if method == self.method:
+            self.asked.set()
+            await self._released.wait()
+            return GENESIS
+        return polite(method, params)
+
+    def release(self) -> None:
+        self._released.set()
+
+
+async def beats(count: int = 20) -> None:
+    """Returns after so many turns of the event loop, 10 ms apart; never, where something blocks it."""
+    for _ in range(count):
         await asyncio.sleep(0.01)
 
 

@@ -30,7 +30,7 @@ def closing() -> Iterator[Callable[[str], Transport]]:
         transport.close()
 
 
-async def call(transport: Transport, *methods: str, seconds: float = 5.0) -> list[Any]:
+async def call(transport: Transport, *methods: str, seconds: float = 60.0) -> list[Any]:
     """Blocking as the owner thread would, in a thread of its own."""
 
     def work() -> list[Any]:
@@ -137,7 +137,7 @@ async def test_garbage_is_malformed(closing: Callable[[str], Transport], text: s
     async with peer(script) as node:
         transport = closing(node.url)
         with pytest.raises(ChainMalformed):
-            await call(transport, "chain_getBlockHash", seconds=10.0)
+            await call(transport, "chain_getBlockHash")
         assert not transport.is_open
 
 
@@ -145,16 +145,13 @@ async def test_answers_to_other_questions_are_ignored(closing: Callable[[str], T
     strays = ['{"id": 99999, "result": "late"}', '{"method": "push", "params": {}}', '{"id": null}']
 
     def script(method: str, params: list[Any]) -> Any:
-        if strays:
-            raise Raw(strays.pop())
-        return polite(method, params)
+        raise Raw(*strays, '{"id": $id, "result": "ours"}', *strays)
 
     async with peer(script) as node:
         transport = closing(node.url)
-        for _ in range(3):
-            with pytest.raises(ChainTimeout):
-                await call(transport, "chain_getBlockHash", seconds=0.3)
-        assert await call(transport, "chain_getBlockHash") == [GENESIS]
+        for _ in range(2):
+            assert await call(transport, "chain_getBlockHash") == ["ours"]
+        assert node.connections == 1
 
 
 async def test_a_message_over_the_cap_is_refused_as_it_streams(
@@ -204,10 +201,9 @@ async def test_close_wakes_a_thread_that_waits(closing: Callable[[str], Transpor
         transport = closing(node.url)
         task = asyncio.create_task(call(transport, "chain_getBlockHash", seconds=60.0))
         await until(waiting.is_set)
-        await asyncio.sleep(0.05)
         transport.close()
         with pytest.raises(ChainUnreachable):
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 60)
 
 
 def test_subscriptions_are_refused() -> None:
