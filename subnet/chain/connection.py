@@ -59,7 +59,7 @@ class _Owner:
             try:
                 self.session.prepare(deadline)
                 future.set_result(job(self.session))
-            except SystemExit:  # thrown in by give_up(), whichever job it struck; an order to the thread, not to the waiter
+            except SystemExit:  # thrown in by give_up(): an order to the thread, not to who waits
                 future.set_exception(ChainTimeout(f"{self.session.endpoint} hangs"))
             except BaseException as error:
                 future.set_exception(error)

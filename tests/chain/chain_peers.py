@@ -151,7 +151,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Held:
-    """A script that keeps its caller waiting for the answers to ``method`` until :meth:`release`, the rest is polite."""
+    """A script that keeps its caller waiting for the answer to ``method`` until :meth:`release`; polite otherwise."""
 
     def __init__(self, method: str) -> None:
         self.method = method
