@@ -64,6 +64,8 @@ def type_name(scale: Scale[Any]) -> str:
             return {"AccountId32": "T::AccountId"}.get(scale.path[-1], scale.path[-1]) if scale.path else "Bytes"
         case s.Compact() | s.Vec() | s.Option():
             return f"{type(scale).__name__}<{type_name(scale.inner)}>"
+        case s.Bounded():
+            return f"BoundedVec<{type_name(scale.element)}>"
         case s.Tuple():
             return f"({', '.join(map(type_name, scale.inner))})"
         case _:
@@ -161,6 +163,8 @@ class Registry:
                 return self.add(Entry((), b"\6" + compact(self.of(scale.inner))))
             case s.Vec():
                 return self.sequence(self.of(scale.inner))
+            case s.Bounded():
+                return self.composite(scale.path, [(None, scale.inner)], (("T", self.of(scale.element)), ("S", None)))
             case s.Tuple():
                 return self.add(Entry((), b"\4" + vec(compact(self.of(part)) for part in scale.inner)))
             case s.Struct():

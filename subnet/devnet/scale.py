@@ -205,8 +205,7 @@ class Vec(Scale[list[T]]):
 
     def __init__(self, inner: Scale[T]) -> None:
         self.inner = inner
-        code = inner.fmt
-        self._single = code is not None and (len(code) == 1 or code.endswith("s"))
+        self._single = not isinstance(inner, Tuple)
 
     def encode(self, value: Sequence[T]) -> bytes:
         code = self.inner.fmt
@@ -230,6 +229,30 @@ class Vec(Scale[list[T]]):
             raise ScaleError("not a bool")
         rows: Any = struct.iter_unpack("<" + code, data)
         return [row[0] for row in rows] if self._single else list(rows)
+
+
+class Bounded(Scale[T]):
+    """``BoundedVec``: a Vec, or bytes, of at most ``most`` elements. A composite of one field, as clients see it."""
+
+    smallest = 1
+    path = ("bounded_collections", "bounded_vec", "BoundedVec")
+
+    def __init__(self, inner: Scale[T], most: int) -> None:
+        self.inner, self.most = inner, most
+        self.element: Scale[Any] = inner.inner if isinstance(inner, Vec) else U8
+
+    def encode(self, value: T) -> bytes:
+        self._check(value)
+        return self.inner.encode(value)
+
+    def read(self, reader: Reader) -> T:
+        value = self.inner.read(reader)
+        self._check(value)
+        return value
+
+    def _check(self, value: Any) -> None:
+        if len(value) > self.most:
+            raise ScaleError(f"{len(value)} elements where at most {self.most} fit")
 
 
 class Option(Scale[T | None]):
@@ -394,3 +417,5 @@ account = Annotated[bytes, ACCOUNT]
 h256 = Annotated[bytes, H256]
 address = Annotated[tuple[str, Any], MULTI_ADDRESS]
 vec_u16 = Annotated[list[int], Vec(U16)]
+vec_u64 = Annotated[list[int], Vec(U64)]
+vec_vec_u16 = Annotated[list[list[int]], Vec(Vec(U16))]

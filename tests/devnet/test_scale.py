@@ -50,6 +50,12 @@ def test_both_ways_with_scalecodec(name: str, ours: s.Scale[Any], values: st.Sea
     check()
 
 
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.binary(min_size=32, max_size=32)), max_size=9))
+def test_pairs_that_end_in_bytes_stay_pairs(value: list[tuple[int, bytes]]) -> None:
+    scale = s.Vec(s.Tuple(s.U64, s.ACCOUNT))
+    assert scale.decode(scale.encode(value)) == value
+
+
 @given(st.binary(max_size=200))
 def test_garbage_is_a_scale_error(data: bytes) -> None:
     runtime()
