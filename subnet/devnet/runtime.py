@@ -16,7 +16,9 @@ from subnet.devnet.extrinsic import FORMAT, Extrinsic
 from subnet.devnet.metadata import PalletTypes, metadata_v14
 from subnet.devnet.pallet import PREFIX, BadOrigin, Call, CallSpec, DispatchFailed, Item, Pallet, TokenFailed
 from subnet.devnet.pallets import (  # noqa: F401 - they declare SubtensorModule's calls
+    subtensor_children,
     subtensor_coinbase,
+    subtensor_identity,
     subtensor_networks,
     subtensor_registration,
     subtensor_serving,
@@ -25,6 +27,7 @@ from subnet.devnet.pallets import (  # noqa: F401 - they declare SubtensorModule
 )
 from subnet.devnet.pallets.admin import AdminUtils
 from subnet.devnet.pallets.balances import Balances, burn, free, mint
+from subnet.devnet.pallets.commitments import Commitments
 from subnet.devnet.pallets.subtensor import SubtensorModule
 from subnet.devnet.pallets.system import Aura, System, Timestamp, TransactionPayment, set_event_type
 from subnet.devnet.pallets.utility import InnerFailed, Sudo, Utility, set_call_type
@@ -42,6 +45,7 @@ _ORDER: tuple[type[Pallet], ...] = (
     SubtensorModule,
     Utility,
     Sudo,
+    Commitments,
     AdminUtils,
 )
 

@@ -50,7 +50,11 @@ class Bench:
 
     def sudo(self, name: str, /, **args: Any) -> str | None:
         """One AdminUtils call as root; the name of its error, or None."""
-        inner = self.call("AdminUtils", name, **args)
+        return self.sudo_call("AdminUtils", name, **args)
+
+    def sudo_call(self, pallet: str, name: str, /, **args: Any) -> str | None:
+        """One call as root; the name of its error, or None."""
+        inner = self.call(pallet, name, **args)
         assert self.send(self.alice, "Sudo", "sudo", call=inner) is None
         (result,) = [fields["sudo_result"] for event, fields in self.events("Sudo") if event == "Sudid"]
         return None if result[0] == "Ok" else self.error_name(result[1])
@@ -58,6 +62,10 @@ class Bench:
     def blocks(self, count: int) -> None:
         for _ in range(count):
             self.chain.build([])
+
+    def write(self, item: Any, *keys: Any, to: Any) -> None:
+        """Write storage as dev_setStorage does, in a block of its own."""
+        self.chain.build([], {item.key(*keys): item.value.encode(to)})
 
     def records(self) -> list[dict[str, Any]]:
         return list(RECORDS.decode(self.state.read(System.Events.key()) or b"\0"))

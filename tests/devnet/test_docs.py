@@ -1,22 +1,27 @@
-"""The reference page names every call, method and runtime API that there is."""
+"""The reference page is what scripts/devnet_page.py writes from the declarations."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
-from subnet.devnet.methods import METHODS
-from subnet.devnet.runtime import runtime
-from subnet.devnet.runtime_api import APIS
+import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "devnet.md").read_text()
-
-
-def test_every_call_is_on_the_page() -> None:
-    for pallet in runtime().pallets:
-        for spec in pallet.calls.values():
-            name = spec.name if pallet.name == "AdminUtils" else f"{pallet.name}.{spec.name}"
-            assert f"`{name}`" in PAGE
+ROOT = Path(__file__).parents[2]
 
 
-def test_every_method_and_api_is_on_the_page() -> None:
-    assert [name for name in [*METHODS, *APIS] if f"`{name}`" not in PAGE] == []
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    path = ROOT / "scripts" / "devnet_page.py"
+    spec = importlib.util.spec_from_file_location("devnet_page", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_declarations_say(script: ModuleType) -> None:
+    text = script.PAGE.read_text()
+    assert script.page(text) == text, "run: python scripts/devnet_page.py"

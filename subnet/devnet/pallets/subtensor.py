@@ -24,13 +24,16 @@ from subnet.devnet.scale import (
     U32,
     U64,
     U128,
+    Bounded,
+    Compact,
     Enum,
     Struct,
     Tuple,
     Variant,
     Vec,
 )
-from subnet.devnet.shapes import ACCOUNT_KEY, DISPATCH_RESULT, NETUID, NETUID_BLAKE2, NETUID_TWOX, UID
+from subnet.devnet.shapes import ACCOUNT_KEY, DISPATCH_ERROR, NETUID, NETUID_BLAKE2, NETUID_TWOX, UID
+from subnet.devnet.state import State
 
 TAO = 10**9
 ROOT = 0  # the root network's netuid
@@ -52,22 +55,61 @@ AXON_INFO = Struct(
 PROMETHEUS_INFO = Struct(
     "pallet_subtensor::pallet::PrometheusInfo", block=U64, version=U32, ip=U128, port=U16, ip_type=U8
 )
+CHAIN_IDENTITY = Struct(
+    "pallet_subtensor::pallet::ChainIdentityV2",
+    name=BYTES,
+    url=BYTES,
+    github_repo=BYTES,
+    image=BYTES,
+    discord=BYTES,
+    description=BYTES,
+    additional=BYTES,
+)
+SUBNET_IDENTITY = Struct(
+    "pallet_subtensor::pallet::SubnetIdentityV3",
+    subnet_name=BYTES,
+    github_repo=BYTES,
+    subnet_contact=BYTES,
+    subnet_url=BYTES,
+    discord=BYTES,
+    description=BYTES,
+    logo_url=BYTES,
+    additional=BYTES,
+)
 CERTIFICATE = Struct("pallet_subtensor::pallet::NeuronCertificate", public_key=BYTES, algorithm=U8)
 CHILDREN = Vec(Tuple(U64, ACCOUNT))
 COMMITS = Vec(Tuple(H256, U64, U64, U64))
 PAIRS = Vec(Tuple(U16, U16))
 SHARES = Vec(U16)
 
+COMMIT = Bounded(BYTES, 5000)  # a time-locked commit
+
 LAST_REGISTERED = ("NetworkLastRegistered", None)
+_OWNERS = (
+    "Unknown ServingRateLimit MaxDifficulty AdjustmentAlpha MaxWeightLimit ImmunityPeriod MinAllowedWeights Kappa Rho "
+    "ActivityCutoff PowRegistrationAllowed MinBurn MaxBurn BondsMovingAverage BondsPenalty CommitRevealEnabled "
+    "LiquidAlphaEnabled AlphaValues WeightCommitInterval TransferEnabled AlphaSigmoidSteepness Yuma3Enabled "
+    "BondsResetEnabled ImmuneNeuronLimit RecycleOrBurn MaxAllowedUids BurnHalfLife BurnIncreaseMult "
+    "SubnetEmissionEnabled MinChildkeyTake ActivityCutoffFactorMilli TriggerEpoch"
+)
+HYPERPARAMETER = Enum(
+    "pallet_subtensor::utils::rate_limiting::Hyperparameter",
+    [Variant(name, index) for index, name in enumerate(_OWNERS.split())],
+)
 RATE_LIMIT_KEY = Enum(
     "pallet_subtensor::RateLimitKey",
     [
         Variant("SetSNOwnerHotkey", 0, [(None, U16)]),
+        Variant("OwnerHyperparamUpdate", 1, [(None, U16), (None, HYPERPARAMETER)]),
         Variant("NetworkLastRegistered", 2),
         Variant("LastTxBlock", 3, [(None, ACCOUNT)]),
+        Variant("LastTxBlockChildKeyTake", 4, [(None, ACCOUNT)]),
         Variant("LastTxBlockDelegateTake", 5, [(None, ACCOUNT)]),
+        Variant("AddStakeBurn", 6, [(None, U16)]),
     ],
 )
+EPOCH_CONSENSUS = Enum("pallet_subtensor::pallet::EpochConsensus", [Variant("Yuma", 0), Variant("Null", 1)])
+RECYCLE_OR_BURN = Enum("pallet_subtensor::pallet::RecycleOrBurnEnum", [Variant("Burn", 0), Variant("Recycle", 1)])
 
 
 def fixed(value: float) -> dict[str, int]:
@@ -216,13 +258,38 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
     ChildKeys = Item(CHILDREN, ACCOUNT_KEY, NETUID)
     ParentKeys = Item(CHILDREN, ACCOUNT_KEY, NETUID)
     NominatorMinRequiredStake = Item(U64)
+    TxDelegateTakeRateLimit = Item(U64)  # 216,000 on the real chain
+    RecycleOrBurn = Item(RECYCLE_OR_BURN, NETUID, default=("Burn", None))
+
+    # children
+    MinChildkeyTake = Item(U16)
+    MaxChildkeyTake = Item(U16, default=11_796)
+    MinChildkeyTakePerSubnet = Item(U16, NETUID)
+    TxChildkeyTakeRateLimit = Item(U64, default=5)  # 216,000 on the real chain; this is its fast build's
+    PendingChildKeys = Item(Tuple(CHILDREN, U64), NETUID, ACCOUNT_KEY)
+    PendingChildKeyCooldown = Item(U64, default=15)  # 108,000 on the real chain, likewise
+    CKBurn = Item(U64)
+
+    # rate limits
+    TransactionKeyLastBlock = Item(U64, ACCOUNT_KEY, NETUID, UID)
+    OwnerHyperparamRateLimit = Item(U16)  # tempos; 2 on the real chain
+    WeightsVersionKeyRateLimit = Item(U64)  # tempos; 5 on the real chain
+
+    # identities
+    IdentitiesV2 = Maybe(CHAIN_IDENTITY, ACCOUNT_KEY)
+    SubnetIdentitiesV3 = Maybe(SUBNET_IDENTITY, NETUID_BLAKE2)
 
     # commit-reveal and mechanisms
     CommitRevealWeightsEnabled = Item(BOOL, NETUID, default=True)
     CommitRevealWeightsVersion = Item(U16, default=4)
     RevealPeriodEpochs = Item(U64, NETUID_TWOX, default=1)
     WeightCommits = Maybe(COMMITS, (TWOX64_CONCAT, U16), (TWOX64_CONCAT, ACCOUNT))
+    TimelockedWeightCommits = Item(Vec(Tuple(ACCOUNT, U64, COMMIT, U64)), NETUID_TWOX, (TWOX64_CONCAT, U64))
+    CRV3WeightCommits = Item(Vec(Tuple(ACCOUNT, COMMIT, U64)), NETUID_TWOX, (TWOX64_CONCAT, U64))
     MechanismCountCurrent = Item(U8, NETUID_TWOX, default=1)
+    MaxMechanismCount = Item(U8, default=2)
+    MechanismEmissionSplit = Maybe(SHARES, NETUID_TWOX)
+    SubnetEpochConsensus = Item(EPOCH_CONSENSUS, NETUID)
 
     NetworkAdded = Event(0, U16, U16)
     StakeAdded = Event(2, ACCOUNT, ACCOUNT, U64, U64, U16, U64)
@@ -235,11 +302,23 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
     TempoSet = Event(50, U16, U16)
     TakeDecreased = Event(61, ACCOUNT, ACCOUNT, U16)
     TakeIncreased = Event(62, ACCOUNT, ACCOUNT, U16)
+    ChildKeyTakeSet = Event(46, ACCOUNT, U16)
+    SetChildrenScheduled = Event(70, ACCOUNT, U16, U64, CHILDREN)
+    SetChildren = Event(71, ACCOUNT, U16, CHILDREN)
+    ChainIdentitySet = Event(72, ACCOUNT)
+    SubnetIdentitySet = Event(73, U16)
     WeightsCommitted = Event(79, ACCOUNT, U16, H256)
     WeightsRevealed = Event(80, ACCOUNT, U16, H256)
+    WeightsBatchRevealed = Event(81, ACCOUNT, U16, Vec(H256))
+    BatchWeightsCompleted = Event(82, Vec(Compact(U16)), ACCOUNT)
+    BatchCompletedWithErrors = Event(83)
+    BatchWeightItemFailed = Event(84, U16, DISPATCH_ERROR)
+    StakeTransferred = Event(85, ACCOUNT, ACCOUNT, ACCOUNT, U16, U16, U64)
+    StakeSwapped = Event(86, ACCOUNT, ACCOUNT, U16, U16, U64)
     FirstEmissionBlockNumberSet = Event(89, U16, U64)
+    TimelockedWeightsCommitted = Event(101, ACCOUNT, U16, H256, U64)
+    TimelockedWeightsRevealed = Event(102, U16, ACCOUNT)
     IncentiveAlphaEmittedToMiners = Event(104, netuid=U16, emissions=Vec(U64))
-    Sudid = Event(53, DISPATCH_RESULT)
 
     InitialTempo = Constant(U16, 360)
     InitialStartCallDelay = Constant(U64, 0)
@@ -248,3 +327,16 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
 def subnet_account(netuid: int) -> bytes:
     """The account that holds a subnet's TAO (the runtime's sub-account of ``subtensr``)."""
     return (b"modlsubtensr" + U16.encode(netuid)).ljust(32, b"\0")
+
+
+MECHANISMS = 4096  # a mechanism's number times this, plus the netuid, keys what each mechanism has of its own
+
+
+def storage_index(netuid: int, mecid: int) -> int:
+    """What keys Weights, Bonds, Incentive, LastUpdate and the commits of one mechanism; the netuid, for mechanism 0."""
+    return mecid * MECHANISMS + netuid
+
+
+def mechanism_indexes(state: State, netuid: int) -> list[int]:
+    """The storage indexes of all mechanisms of a subnet."""
+    return [storage_index(netuid, mecid) for mecid in range(state.get(SubtensorModule.MechanismCountCurrent, netuid))]

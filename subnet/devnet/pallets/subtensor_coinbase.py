@@ -14,6 +14,7 @@ from subnet.devnet.context import Context
 from subnet.devnet.pallets.balances import Balances, mint
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import subnet_account
+from subnet.devnet.pallets.subtensor_children import apply_pending, dividends_of
 from subnet.devnet.pallets.subtensor_networks import owner_uid, should_run_epoch, subnets
 from subnet.devnet.pallets.subtensor_registration import settle_burns
 from subnet.devnet.pallets.subtensor_staking import increase_stake, increase_stake_of_all
@@ -85,6 +86,7 @@ def _run_epochs(ctx: Context, netuids: list[int]) -> None:
         state.put(S.LastEpochBlock, netuid, to=ctx.block)
         state.put(S.PendingEpochAt, netuid, to=0)
         state.add(S.SubnetEpochIndex, netuid, by=1)
+        apply_pending(ctx, netuid)
 
 
 def run_epoch(ctx: Context, netuid: int) -> None:
@@ -221,10 +223,20 @@ def _pay_servers(ctx: Context, netuid: int, hotkeys: list[bytes], incentives: li
 
 
 def _pay_validators(ctx: Context, netuid: int, hotkeys: list[bytes], dividends: list[int], amount: int) -> None:
-    """Share ``amount`` by dividends; of each share the hotkey's owner takes its take, its stakers the rest."""
-    state, total = ctx.state, sum(dividends)
-    state.clear(S.AlphaDividendsPerSubnet, netuid)
+    """Share ``amount`` by dividends; of each share the hotkey's owner takes its take, its stakers the rest.
+
+    A validator's dividends are its parents' too, by what they lent it.
+    """
+    state = ctx.state
+    earned: dict[bytes, int] = {}
     for hotkey, dividend in zip(hotkeys, dividends, strict=True):
+        parts, burned = dividends_of(state, hotkey, netuid, dividend)
+        state.add(S.SubnetAlphaOut, netuid, by=-burned)
+        for part, receiver in parts:
+            earned[receiver] = earned.get(receiver, 0) + part
+    total = sum(earned.values())
+    state.clear(S.AlphaDividendsPerSubnet, netuid)
+    for hotkey, dividend in earned.items():
         if not dividend:
             continue
         share = amount * dividend // total

@@ -85,6 +85,11 @@ def _check_rate(ctx: Context, who: bytes, hotkey: bytes) -> None:
 @S.call(59, check=_check_rate)
 def register_network(ctx: Context, who: bytes, hotkey: account) -> None:
     """Register a new subnet; the caller's coldkey becomes its owner, the hotkey its uid 0."""
+    register_subnet(ctx, who, hotkey)
+
+
+def register_subnet(ctx: Context, who: bytes, hotkey: bytes) -> int:
+    """All that register_network does; returns the new netuid."""
     state = ctx.state
     known = state.has(S.Owner, hotkey)
     ensure(not known or state.get(S.Owner, hotkey) == who, Error.NonAssociatedColdKey)
@@ -109,6 +114,7 @@ def register_network(ctx: Context, who: bytes, hotkey: account) -> None:
     state.put(S.SubnetLocked, netuid, to=cost)
     state.add(S.TotalStake, by=cost)
     ctx.emit(S.NetworkAdded, netuid, DYNAMIC)
+    return netuid
 
 
 def _next_netuid(state: State) -> int:

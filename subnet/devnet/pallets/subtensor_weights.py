@@ -9,6 +9,7 @@ from subnet.devnet.hashing import blake2_256
 from subnet.devnet.pallet import ensure
 from subnet.devnet.pallets.subtensor import ROOT
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
+from subnet.devnet.pallets.subtensor_children import inherited
 from subnet.devnet.pallets.subtensor_errors import Error
 from subnet.devnet.pallets.subtensor_networks import owner_uid, should_run_epoch
 from subnet.devnet.pallets.subtensor_registration import set_last_update
@@ -22,9 +23,12 @@ _U16S = Vec(U16)
 
 
 def stake_weight(state: State, hotkey: bytes, netuid: int) -> int:
-    """A hotkey's stake as the epoch counts it: alpha here, and root TAO times TaoWeight, in RAO."""
-    alpha = state.get(S.TotalHotkeyAlpha, hotkey, netuid)
-    root = state.get(S.TotalHotkeyAlpha, hotkey, ROOT)
+    """A hotkey's stake as the epoch counts it: alpha here, and root TAO times TaoWeight, in RAO.
+
+    Both with what its parents lend it, without what it lends its children.
+    """
+    alpha = inherited(state, hotkey, netuid, of=netuid)
+    root = inherited(state, hotkey, netuid, of=ROOT)
     return alpha + (root * state.get(S.TaoWeight) // (2**64 - 1) if root else 0)
 
 
