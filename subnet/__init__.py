@@ -35,6 +35,7 @@ _HOME = {
     "Tensor": "subnet.synapse",
     "Uid": "subnet.types",
     "Validator": "subnet.validators",
+    "batched": "subnet.miners",
     "load_key": "subnet.keys",
     "rao": "subnet.types",
     "tao": "subnet.types",
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from subnet.dendrite import Dendrite, Failure, Ok, Reason
     from subnet.errors import SubnetError
     from subnet.keys import load_key
-    from subnet.miners import Miner
+    from subnet.miners import Miner, batched
     from subnet.synapse import Message, Spec, Synapse, Tensor
     from subnet.types import Block, Coldkey, Hotkey, Metagraph, Netuid, Neuron, Rao, Uid, rao, tao
     from subnet.validators import Validator
@@ -76,6 +77,7 @@ __all__ = [
     "Uid",
     "Validator",
     "__version__",
+    "batched",
     "load_key",
     "rao",
     "tao",

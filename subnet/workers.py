@@ -10,20 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable
-from contextlib import suppress
-from queue import SimpleQueue
 from typing import Any
 
 from subnet.admission import Limits
 from subnet.errors import Busy, HandlerFailed, HandlerTimeout, NotPermitted, RateLimited, WireError
 from subnet.routes import Route
 from subnet.synapse import Message, Synapse, check_reply
+from subnet.threads import Threads
 
 log = logging.getLogger(__name__)
-
-Job = tuple[Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any]"]
 
 
 class Workers:
@@ -34,16 +29,14 @@ class Workers:
         """Requests that wait for a slot right now."""
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.running)
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._threads = Threads(limits.threads, "handler")
 
     def start(self) -> None:
-        for i in range(self._limits.threads):
-            threading.Thread(target=_work, args=(self._jobs,), name=f"handler-{i}", daemon=True).start()
+        self._threads.start()
 
     def stop(self) -> None:
         """End the threads as they become free; nobody waits for one that hangs."""
-        for _ in range(self._limits.threads):
-            self._jobs.put(None)
+        self._threads.stop()
 
     async def run(self, found: Route, request: Synapse[Any], arguments: tuple[Any, ...]) -> Message:
         """The handler's reply to ``request``, checked. Queue and handler together have the synapse's timeout.
@@ -86,9 +79,8 @@ class Workers:
                 return await found.handler(*arguments)
             finally:
                 self._slots.release()
-        future = asyncio.get_running_loop().create_future()
+        future = self._threads.submit(found.handler, *arguments)
         future.add_done_callback(self._free_slot)
-        self._jobs.put((found.handler, arguments, future))
         # A thread can't be stopped: a timeout ends the waiting, and the slot stays taken until the thread is done.
         return await asyncio.shield(future)
 
@@ -96,32 +88,6 @@ class Workers:
         self._slots.release()
         if not future.cancelled():
             future.exception()  # marks it as seen: whoever timed out will not look again
-
-
-def _work(jobs: SimpleQueue[Job | None]) -> None:
-    """One thread's life: job after job, until None."""
-    while (job := jobs.get()) is not None:
-        handler, arguments, future = job
-        result, failure = None, None
-        try:
-            result = handler(*arguments)
-        except Exception as error:
-            failure = error
-        except BaseException as error:
-            failure = RuntimeError(f"the handler ended with {error!r}")
-        if isinstance(failure, StopIteration):  # a future can't carry it: it would never be done
-            failure = RuntimeError("the handler raised StopIteration")
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            future.get_loop().call_soon_threadsafe(_settle, future, result, failure)
-
-
-def _settle(future: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:
-    if future.done():
-        return
-    if failure is None:
-        future.set_result(result)
-    else:
-        future.set_exception(failure)
 
 
 def _being_cancelled() -> bool:

@@ -31,6 +31,7 @@ NAMES = [
     "Uid",
     "Validator",
     "__version__",
+    "batched",
     "load_key",
     "rao",
     "tao",
