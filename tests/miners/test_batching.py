@@ -149,19 +149,21 @@ async def test_another_number_of_replies_fails_all_and_the_next_batch_is_served(
 
 
 async def test_a_miner_is_served_by_its_batched_method_and_its_thread_ends_with_it() -> None:
-    miner = Squares()
-    miner.go.set()
+    class Mortal(Miner):
+        @batched(max_size=4, max_wait=0.0)
+        def mortal(self, requests: list[Ask], callers: list[Caller]) -> list[Square]:
+            return [Square(number=one.number**2) for one in requests]
+
+    def alive() -> bool:
+        gc.collect()
+        return "batch-mortal-0" in {thread.name for thread in threading.enumerate()}
+
+    miner = Mortal()
     assert list(miner.handlers) == [Ask]
     assert (await miner.handlers[Ask](Ask(number=2), CALLER)).number == 4
-    names = {thread.name for thread in threading.enumerate()}
-    assert "batch-square-0" in names
+    assert alive()
     del miner
-
-    def ended() -> bool:
-        gc.collect()
-        return "batch-square-0" not in {thread.name for thread in threading.enumerate()}
-
-    await until(ended)
+    await until(lambda: not alive())
 
 
 def test_what_can_t_work_is_refused_when_it_is_declared() -> None:
