@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -33,6 +33,9 @@ def command(
     allow_loopback: Annotated[
         bool, typer.Option(help="Let neurons serve at 127.0.0.1, which the real chain refuses.")
     ] = True,
+    tempo_rule: Annotated[
+        Literal["head", "legacy"], typer.Option(help="When epochs run: as the runtime of June 2026, or as up to 343.")
+    ] = "head",
     as_json: Annotated[bool, typer.Option("--json", help="Print url, genesis and accounts as JSON.")] = False,
     verbose: Verbose = False,
     log_json: LogJson = False,
@@ -54,6 +57,7 @@ def command(
         balance=balance * TAO,
         start_call_delay=start_call_delay,
         allow_loopback=allow_loopback,
+        tempo_rule=tempo_rule,
     )
     asyncio.run(_run(options, as_json))
 

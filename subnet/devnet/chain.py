@@ -67,14 +67,13 @@ class Chain:
 
     def __init__(self, store: Store, spec: Spec, accounts: Sequence[Account], balance: int) -> None:
         self.store = store
-        self.runtime: Runtime = runtime()
         self.state = State()
         stored = store.head()
+        self.spec = spec if stored is None else _stored_spec(store)
+        self.runtime: Runtime = runtime(self.spec.tempo_rule)
         if stored is None:
-            self.spec = spec
             self.head = self._genesis(accounts, balance)
         else:
-            self.spec = _stored_spec(store)
             store.load(self.state)
             self.head = Block.of(stored)
             self._check_metadata()

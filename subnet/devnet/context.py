@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from subnet.devnet.pallet import Call, Event
 from subnet.devnet.scale import U32, compact
@@ -14,17 +14,26 @@ DispatchError = tuple[str, Any]
 """A value of the ``DispatchError`` type: ``("Module", {"index": 7, "error": b"..."})``, ``("BadOrigin", None)`` …"""
 
 
+TempoRule = Literal["head", "legacy"]
+
+
 @dataclass(frozen=True)
 class Spec:
     """What distinguishes one local chain from another; part of its genesis.
 
-    Amounts in RAO, delays and tempos in blocks.
+    Amounts in RAO, delays and tempos in blocks. ``tempo_rule`` is when epochs run: "head" by the last one's
+    block, or "legacy" by the block's number, as runtimes up to 343; a legacy chain also lacks what came with it.
     """
 
     tempo: int = 360
     start_call_delay: int = 10
     allow_loopback: bool = True
     admin_freeze_window: int = 0
+    tempo_rule: TempoRule = "head"
+
+    @property
+    def legacy(self) -> bool:
+        return self.tempo_rule == "legacy"
 
 
 @dataclass

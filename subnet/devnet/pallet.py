@@ -166,7 +166,7 @@ class Pallet:
     name: ClassVar[str]
     rust: ClassVar[str]
     errors: ClassVar[type[IntEnum] | None] = None
-    storage: ClassVar[dict[str, Item[Any]]]
+    storage: dict[str, Item[Any]]
     events: ClassVar[dict[str, Event]]
     calls: ClassVar[dict[int, CallSpec]]
     constants: ClassVar[dict[str, Constant]]

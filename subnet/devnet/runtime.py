@@ -7,11 +7,12 @@ derived from the same declarations that calls are decoded and run by.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
 from subnet.devnet import scale as s
-from subnet.devnet.context import Context, DispatchError
+from subnet.devnet.context import Context, DispatchError, TempoRule
 from subnet.devnet.extrinsic import FORMAT, Extrinsic
 from subnet.devnet.metadata import PalletTypes, metadata_v14
 from subnet.devnet.pallet import PREFIX, BadOrigin, Call, CallSpec, DispatchFailed, Item, Pallet, TokenFailed
@@ -36,7 +37,7 @@ from subnet.devnet.scale import Reader, Scale, ScaleError, Variant
 logger = logging.getLogger(__name__)
 
 BASE_WEIGHT = 250_000_000  # picoseconds of a call here; the real chain measures each
-_ORDER: tuple[type[Pallet], ...] = (
+PALLETS: tuple[type[Pallet], ...] = (
     System,
     Timestamp,
     Aura,
@@ -48,6 +49,7 @@ _ORDER: tuple[type[Pallet], ...] = (
     Commitments,
     AdminUtils,
 )
+SINCE_HEAD = ("LastEpochBlock", "PendingEpochAt", "SubnetEpochIndex", "ActivityCutoffFactorMilli")
 
 
 class CallType(Scale[Call]):
@@ -76,12 +78,19 @@ class CallType(Scale[Call]):
 
 
 class Runtime:
-    """Pallets, their metadata, and the running of calls."""
+    """Pallets, their metadata, and the running of calls.
 
-    def __init__(self) -> None:
-        self.pallets: list[Pallet] = [pallet() for pallet in _ORDER]
+    ``tempo_rule`` "legacy" leaves out of the metadata what runtimes up to 343 did not have, so that clients
+    reckon epochs as they did there.
+    """
+
+    def __init__(self, tempo_rule: TempoRule = "head", pallets: Sequence[type[Pallet]] = PALLETS) -> None:
+        self.pallets: list[Pallet] = [pallet() for pallet in pallets]
         self.by_name = {pallet.name: pallet for pallet in self.pallets}
         self._items = {item.prefix: item for pallet in self.pallets for item in pallet.storage.values()}
+        if tempo_rule == "legacy":
+            module = self.by_name[SubtensorModule.name]
+            module.storage = {name: item for name, item in module.storage.items() if name not in SINCE_HEAD}
         self._of_error = {pallet.errors: pallet for pallet in self.pallets if pallet.errors}
         self.types = [PalletTypes(pallet) for pallet in self.pallets]
         rows = list(zip(self.pallets, self.types, strict=True))
@@ -182,7 +191,7 @@ def _check_origin(spec: CallSpec, who: bytes | None) -> None:
         raise BadOrigin
 
 
-@lru_cache(maxsize=1)
-def runtime() -> Runtime:
-    """The runtime; one a process, since it only holds declarations."""
-    return Runtime()
+@lru_cache(maxsize=2)
+def runtime(tempo_rule: TempoRule = "head") -> Runtime:
+    """The runtime; one of each generation a process, since it only holds declarations."""
+    return Runtime(tempo_rule)

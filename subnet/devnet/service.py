@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from subnet.devnet.accounts import Account, more
 from subnet.devnet.chain import Chain
-from subnet.devnet.context import Spec
+from subnet.devnet.context import Spec, TempoRule
 from subnet.devnet.node import Node, Production
 from subnet.devnet.scale import ScaleError
 from subnet.devnet.server import Server
@@ -37,7 +37,8 @@ class Options:
     ``port`` 0 takes any free one; ``block_time`` is seconds, for ``production`` "interval";
     ``state`` is the file that the chain lives in (memory without); ``tempo`` (blocks) is what new
     subnets get; ``accounts`` and ``balance`` (RAO each) shape the genesis; ``start_call_delay`` is
-    blocks. On a state file that holds a chain already, its own genesis and spec hold.
+    blocks; ``tempo_rule`` is :class:`~subnet.devnet.context.Spec`'s. On a state file that holds a chain
+    already, its own genesis and spec hold.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +51,7 @@ class Options:
     balance: int = 1_000_000 * TAO
     start_call_delay: int = 10
     allow_loopback: bool = True
+    tempo_rule: TempoRule = "head"
 
     def check(self) -> None:
         """DevnetError for what can't work."""
@@ -61,6 +63,8 @@ class Options:
             ("balance", self.balance, 1, 10**16),
             ("start call delay", self.start_call_delay, 0, 10**9),
         ]
+        if self.tempo_rule not in get_args(TempoRule):
+            raise DevnetError(f"no tempo rule {self.tempo_rule}", remedy="Give head or legacy.")
         for name, value, low, high in bounds:
             if not low <= value <= high:
                 raise DevnetError(f"{name} {value} is out of bounds", remedy=f"Give a value from {low} to {high}.")
@@ -100,7 +104,12 @@ async def serve(options: Options, ready: Callable[[Devnet], None], stop: asyncio
     """Run a node until ``stop``; ``ready`` hears of it once it answers. DevnetError if it can't start or go on."""
     options.check()
     accounts = more(options.accounts)
-    spec = Spec(tempo=options.tempo, start_call_delay=options.start_call_delay, allow_loopback=options.allow_loopback)
+    spec = Spec(
+        tempo=options.tempo,
+        start_call_delay=options.start_call_delay,
+        allow_loopback=options.allow_loopback,
+        tempo_rule=options.tempo_rule,
+    )
     store = Store(options.state)
     try:
         chain = _open(store, spec, accounts, options.balance)

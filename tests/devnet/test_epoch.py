@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from subnet.devnet.pallets.balances import Balances, free
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import subnet_account
 from subnet.devnet.pallets.subtensor_staking import stake_of
+from subnet.devnet.pallets.subtensor_weights import commit_hash
 
 TAO = 10**9
 OWNER_CUT = TAO * ((11_796 << 32) // 65_535) >> 32
@@ -197,3 +199,40 @@ def test_epochs_beyond_the_cap_wait_a_block(bench: Any) -> None:
         bench.state.put(S.LastEpochBlock, netuid, to=now - 10)
     bench.blocks(2)
     assert [bench.state.get(S.LastEpochBlock, netuid) for netuid in (1, 2)] == [now + 1, now + 2]
+
+
+def test_the_legacy_rule_goes_by_the_blocks_number(make_bench: Make) -> None:
+    bench = make_bench(tempo=4, tempo_rule="legacy")
+    bench.subnet()
+    ran = []
+    for _ in range(16):
+        bench.blocks(1)
+        if bench.state.get(S.BlocksSinceLastStep, 1) == 0:
+            ran.append(bench.chain.head.number)
+    assert len(ran) >= 3
+    assert all((block + 1 + 2) % 5 == 0 for block in ran)
+    assert [late - early for early, late in pairwise(ran)] == [5] * (len(ran) - 1)
+
+
+def test_a_legacy_chain_shows_its_clients_nothing_newer(make_bench: Make) -> None:
+    old, new = make_bench(tempo_rule="legacy"), make_bench()
+    for name in (b"LastEpochBlock", b"PendingEpochAt", b"SubnetEpochIndex"):
+        assert name not in old.chain.runtime.metadata
+        assert name in new.chain.runtime.metadata
+    old.subnet()
+    assert old.send(old.alice, "SubtensorModule", "set_tempo", netuid=1, tempo=400) == "CallDisabled"
+
+
+def test_reveals_are_due_an_epoch_later_under_the_legacy_rule_too(make_bench: Make) -> None:
+    bench = make_bench(tempo=4, tempo_rule="legacy")
+    bench.subnet()
+    assert bench.sudo("sudo_set_commit_reveal_weights_enabled", netuid=1, enabled=True) is None
+    owner, salt = bench.key("owner"), [1, 2]
+    while (bench.chain.head.number + 1 + 1 + 1) % 5:  # the next block is the first of an epoch
+        bench.blocks(1)
+    digest = commit_hash(owner, 1, [0], [1], salt, 0)
+    assert bench.send(owner, "SubtensorModule", "commit_weights", netuid=1, commit_hash=digest) is None
+    reveal = {"netuid": 1, "uids": [0], "values": [1], "salt": salt, "version_key": 0}
+    bench.blocks(3)
+    assert bench.send(owner, "SubtensorModule", "reveal_weights", **reveal) == "RevealTooEarly"
+    assert bench.send(owner, "SubtensorModule", "reveal_weights", **reveal) is None

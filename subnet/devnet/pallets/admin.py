@@ -16,7 +16,7 @@ from subnet.devnet.pallet import CallSpec, Item, Pallet, ensure
 from subnet.devnet.pallets.subtensor import ROOT
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor_errors import Error as SubtensorError
-from subnet.devnet.pallets.subtensor_networks import apply_tempo, ensure_owner_or_root, exists
+from subnet.devnet.pallets.subtensor_networks import apply_tempo, blocks_until_epoch, ensure_owner_or_root, exists
 from subnet.devnet.scale import U16, Scale, account, i16, u16
 
 Error = IntEnum(
@@ -74,9 +74,11 @@ class Setter:
 
 def ensure_open(ctx: Context, netuid: int) -> None:
     """Refuse in the last AdminFreezeWindow blocks before an epoch (0 here unless set: tempos are short)."""
-    window, tempo = ctx.state.get(S.AdminFreezeWindow), ctx.state.get(S.Tempo, netuid)
-    remaining = max(0, ctx.state.get(S.LastEpochBlock, netuid) + tempo - ctx.block)
-    ensure(tempo == 0 or remaining >= window, SubtensorError.AdminActionProhibitedDuringWeightsWindow)
+    state = ctx.state
+    if state.get(S.Tempo, netuid):
+        asked = state.get(S.PendingEpochAt, netuid) > ctx.block
+        closed = asked or blocks_until_epoch(ctx, netuid) < state.get(S.AdminFreezeWindow)
+        ensure(not closed, SubtensorError.AdminActionProhibitedDuringWeightsWindow)
 
 
 def _max_uids(ctx: Context, netuid: int, value: int) -> None:

@@ -15,6 +15,7 @@ from subnet.devnet.pallet import Constant, Event, Item, Maybe, Pallet, ensure
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import mechanism_indexes
 from subnet.devnet.pallets.subtensor_errors import Error as SubtensorError
+from subnet.devnet.pallets.subtensor_networks import epoch_number
 from subnet.devnet.scale import (
     ACCOUNT,
     BYTES,
@@ -95,7 +96,7 @@ def set_commitment(ctx: Context, who: bytes, netuid: u16, info: commitment_info)
     ensure(state.get(S.Uids, netuid, who) is not None, Error.AccountNotAllowedCommit)
     ensure(all(name != "TimelockEncrypted" for name, _ in fields), SubtensorError.CallDisabled)
     required = max(MIN_SPACE, sum(map(space, fields)))
-    epoch = state.get(S.SubnetEpochIndex, netuid)
+    epoch = epoch_number(ctx, netuid)
     usage = state.get(Commitments.UsedSpaceOf, netuid, who)
     used = usage["used_space"] if usage and usage["last_epoch"] == epoch else 0
     ensure(used + required <= state.get(Commitments.MaxSpace), Error.SpaceLimitExceeded)

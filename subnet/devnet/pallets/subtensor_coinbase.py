@@ -69,7 +69,7 @@ def _run_epochs(ctx: Context, netuids: list[int]) -> None:
     ran = 0
     for netuid in netuids:
         state.add(S.BlocksSinceLastStep, netuid, by=1)
-        if not should_run_epoch(state, netuid, ctx.block):
+        if not should_run_epoch(ctx, netuid):
             continue
         if ran >= most:
             state.put(S.PendingEpochAt, netuid, to=ctx.block + 1)
@@ -101,7 +101,7 @@ def run_epoch(ctx: Context, netuid: int) -> None:
     # a subnet has at least its owner's neuron, from its registration on
     hotkeys = [state.get(S.Keys, netuid, uid) for uid in range(state.get(S.SubnetworkN, netuid))]
     inputs = _inputs(ctx, netuid, hotkeys, server + validator)
-    output = epoch(inputs, _params(state, netuid), "head", exact=True)
+    output = epoch(inputs, _params(ctx, netuid), "head", exact=True)
     _store(ctx, netuid, output)
     incentives = [int(amount) for amount in output.server_emission]
     dividends = [int(amount) for amount in output.validator_emission]
@@ -119,9 +119,10 @@ def _drain(state: State, item: Any, netuid: int) -> int:
     return amount
 
 
-def _params(state: State, netuid: int) -> EpochParams:
+def _params(ctx: Context, netuid: int) -> EpochParams:
     from subnet.scoring.yuma import EpochParams
 
+    state = ctx.state
     low, high = state.get(S.AlphaValues, netuid)
     return EpochParams(
         tempo=state.get(S.Tempo, netuid),
@@ -134,20 +135,21 @@ def _params(state: State, netuid: int) -> EpochParams:
         alpha_high=high,
         alpha_sigmoid_steepness=state.get(S.AlphaSigmoidSteepness, netuid),
         max_allowed_validators=state.get(S.MaxAllowedValidators, netuid),
-        activity_cutoff=activity_cutoff(state, netuid),
+        activity_cutoff=activity_cutoff(ctx, netuid),
         stake_threshold=state.get(S.StakeThreshold),
         owner_uid=owner_uid(state, netuid),
     )
 
 
-def activity_cutoff(state: State, netuid: int) -> int:
+def activity_cutoff(ctx: Context, netuid: int) -> int:
     """Blocks without an update after which a validator is inactive.
 
     At head it follows the tempo (factor x tempo / 1000); ActivityCutoff still rules here where
     sudo_set_activity_cutoff set it to anything but its default.
     """
+    state = ctx.state
     explicit = state.get(S.ActivityCutoff, netuid)
-    if explicit != S.ActivityCutoff.default():
+    if ctx.spec.legacy or explicit != S.ActivityCutoff.default():
         return explicit
     return max(1, state.get(S.ActivityCutoffFactorMilli, netuid) * state.get(S.Tempo, netuid) // 1000)
 

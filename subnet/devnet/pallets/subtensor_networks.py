@@ -55,15 +55,29 @@ def owner_uid(state: State, netuid: int) -> int | None:
     return state.get(S.Uids, netuid, state.get(S.SubnetOwnerHotkey, netuid))
 
 
-def should_run_epoch(state: State, netuid: int, block: int) -> bool:
-    """Head's rule: ``block - LastEpochBlock >= tempo``; or the owner asked for one."""
-    tempo = state.get(S.Tempo, netuid)
-    if tempo == 0:
+def should_run_epoch(ctx: Context, netuid: int) -> bool:
+    """Whether an epoch is due in this block; also if the owner asked for one, or one was put off."""
+    if ctx.state.get(S.Tempo, netuid) == 0:
         return False
-    pending = state.get(S.PendingEpochAt, netuid)
-    if 0 < pending <= block:
-        return True
-    return block - state.get(S.LastEpochBlock, netuid) >= tempo
+    return 0 < ctx.state.get(S.PendingEpochAt, netuid) <= ctx.block or blocks_until_epoch(ctx, netuid) == 0
+
+
+def blocks_until_epoch(ctx: Context, netuid: int) -> int:
+    """Blocks until the next epoch that nobody asked for; 0 if it is due. The tempo must not be 0.
+
+    Head: ``block - LastEpochBlock >= tempo``. Legacy: ``(block + netuid + 2) % (tempo + 1) == 0``.
+    """
+    tempo = ctx.state.get(S.Tempo, netuid)
+    if ctx.spec.legacy:
+        return -(ctx.block + netuid + 2) % (tempo + 1)
+    return max(0, ctx.state.get(S.LastEpochBlock, netuid) + tempo - ctx.block)
+
+
+def epoch_number(ctx: Context, netuid: int) -> int:
+    """The number of the epoch under way, by which commits are revealed and commitments limited."""
+    if ctx.spec.legacy:
+        return (ctx.block + netuid + 1) // (ctx.state.get(S.Tempo, netuid) + 1)
+    return ctx.state.get(S.SubnetEpochIndex, netuid) + should_run_epoch(ctx, netuid)
 
 
 def lock_cost(ctx: Context) -> int:
@@ -165,7 +179,8 @@ def apply_tempo(ctx: Context, netuid: int, tempo: int) -> None:
 
 @S.call(139)
 def set_tempo(ctx: Context, who: bytes, netuid: u16, tempo: u16) -> None:
-    """Set a subnet's tempo, as its owner: 360 to 50,400 blocks."""
+    """Set a subnet's tempo, as its owner: 360 to 50,400 blocks. Not on a chain of the legacy tempo rule."""
+    ensure(not ctx.spec.legacy, Error.CallDisabled)
     ensure_owner(ctx, who, netuid)
     ensure(MIN_TEMPO <= tempo <= MAX_TEMPO, Error.TempoOutOfBounds)
     apply_tempo(ctx, netuid, tempo)

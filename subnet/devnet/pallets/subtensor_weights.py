@@ -11,7 +11,7 @@ from subnet.devnet.pallets.subtensor import ROOT
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor_children import inherited
 from subnet.devnet.pallets.subtensor_errors import Error
-from subnet.devnet.pallets.subtensor_networks import owner_uid, should_run_epoch
+from subnet.devnet.pallets.subtensor_networks import epoch_number, owner_uid
 from subnet.devnet.pallets.subtensor_registration import set_last_update
 from subnet.devnet.scale import ACCOUNT, U16, U64, Vec, h256, u8, u16, u64, vec_u16
 from subnet.devnet.state import State
@@ -108,13 +108,8 @@ def commit_hash(who: bytes, index: int, uids: list[int], values: list[int], salt
     return blake2_256(body)
 
 
-def _epoch_now(ctx: Context, netuid: int) -> int:
-    index = ctx.state.get(S.SubnetEpochIndex, netuid)
-    return index + should_run_epoch(ctx.state, netuid, ctx.block)
-
-
 def _expired(ctx: Context, netuid: int, epoch: int) -> bool:
-    return _epoch_now(ctx, netuid) > epoch + ctx.state.get(S.RevealPeriodEpochs, netuid)
+    return epoch_number(ctx, netuid) > epoch + ctx.state.get(S.RevealPeriodEpochs, netuid)
 
 
 def _check_commit(ctx: Context, who: bytes, netuid: int, **rest: Any) -> None:
@@ -132,7 +127,7 @@ def _check_reveal(
     wanted = commit_hash(who, netuid, uids, values, salt, version_key)
     epochs = [epoch for found, epoch, _, _ in state.get(S.WeightCommits, netuid, who) or () if found == wanted]
     ensure(epochs, Error.NoWeightsCommitFound)
-    ensure(_epoch_now(ctx, netuid) == epochs[0] + state.get(S.RevealPeriodEpochs, netuid), Error.RevealTooEarly)
+    ensure(epoch_number(ctx, netuid) == epochs[0] + state.get(S.RevealPeriodEpochs, netuid), Error.RevealTooEarly)
 
 
 @S.call(96, pays=False, check=_check_commit)
@@ -149,7 +144,7 @@ def commit_weights(ctx: Context, who: bytes, netuid: u16, commit_hash: h256) -> 
     while kept and _expired(ctx, netuid, kept[0][1]):
         kept = kept[1:]
     ensure(len(kept) < MAX_OPEN_COMMITS, Error.TooManyUnrevealedCommits)
-    entry = (commit_hash, _epoch_now(ctx, netuid), ctx.block, 0)
+    entry = (commit_hash, epoch_number(ctx, netuid), ctx.block, 0)
     state.put(S.WeightCommits, netuid, who, to=[*kept, entry])
     ctx.emit(S.WeightsCommitted, who, netuid, commit_hash)
     set_last_update(state, netuid, uid, ctx.block)
@@ -174,7 +169,7 @@ def reveal_weights(
     ensure(place is not None, Error.InvalidRevealCommitHashNotMatch)
     assert place is not None  # noqa: S101 - ensured
     due = kept[place][1] + state.get(S.RevealPeriodEpochs, netuid)
-    ensure(_epoch_now(ctx, netuid) == due, Error.RevealTooEarly)
+    ensure(epoch_number(ctx, netuid) == due, Error.RevealTooEarly)
     rest = kept[place + 1 :]
     if rest:
         state.put(S.WeightCommits, netuid, who, to=rest)
