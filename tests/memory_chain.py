@@ -164,10 +164,3 @@ class MemoryChain:
 
     def _included(self) -> Included:
         return Included(Block(self.head), "0xbb", f"0x{len(self.calls):04x}", Rao(0), ())
-
-
-async def until(condition: Any, *, seconds: float = 20.0) -> None:
-    """Wait until ``condition()`` holds; fails the test if it never does."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
