@@ -16,6 +16,7 @@ import numpy as np
 from subnet.chain import Hyperparameters, Included
 from subnet.errors import ChainTimeout, ChainUnreachable, ExtrinsicFailed
 from subnet.types import AxonInfo, Block, Coldkey, Hotkey, Metagraph, Netuid, Neuron, Rao, Uid
+from tests.waiting import until as until
 
 NETUID = Netuid(2)
 
