@@ -6,7 +6,7 @@ A table stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``; the text around
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from subnet.devnet.metadata import type_name
 from subnet.devnet.methods import METHODS
 from subnet.devnet.pallet import CallSpec, Item, Pallet
 from subnet.devnet.runtime import runtime
-from subnet.devnet.runtime_api import APIS
+from subnet.devnet.runtime_api.declare import Method
 from subnet.devnet.scale import Scale
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/devnet.md"
@@ -99,6 +99,19 @@ def names(listed: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(listed)) + "."
 
 
+def apis(methods: Mapping[str, Method]) -> str:
+    rows = [
+        (
+            f"`{name}`",
+            ", ".join(f"{argument}: {kind(scale)}" for argument, scale in method.inputs.items()),
+            kind(method.output),
+            sentence(method.docs),
+        )
+        for name, method in methods.items()
+    ]
+    return table("| method | input | output | what it says |", rows)
+
+
 def tables(pallets: Sequence[Pallet]) -> dict[str, str]:
     """What stands between each pair of markers."""
     admin = [pallet for pallet in pallets if pallet.name == "AdminUtils"]
@@ -110,7 +123,7 @@ def tables(pallets: Sequence[Pallet]) -> dict[str, str]:
         "events": events(pallets),
         "errors": errors(pallets),
         "methods": names(METHODS),
-        "apis": names(APIS),
+        "apis": apis(runtime().methods),
     }
 
 

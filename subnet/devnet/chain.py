@@ -85,7 +85,7 @@ class Chain:
         ctx = self.context(block=0)
         state = self.state
         state.write(SALT_KEY, os.urandom(16))
-        state.write(METADATA_KEY, blake2_256(self.runtime.metadata))
+        state.write(METADATA_KEY, blake2_256(self.runtime.metadata_v15))
         state.write(CODE_KEY, b"subnet devnet: no wasm")
         for account in accounts:
             mint(ctx, account.public_key, balance)
@@ -97,7 +97,7 @@ class Chain:
         return self._seal(ctx, [], {"parent_hash": bytes(32), "number": 0, "digest": {"logs": []}}, bytes(32))
 
     def _check_metadata(self) -> None:
-        if self.state.read(METADATA_KEY) != blake2_256(self.runtime.metadata):
+        if self.state.read(METADATA_KEY) != blake2_256(self.runtime.metadata_v15):
             raise DevnetError(
                 f"{self.store.path} holds a chain of another version of this software",
                 remedy="Start from a fresh file (--state NEWFILE), or run the version that wrote it.",

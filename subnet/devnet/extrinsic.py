@@ -85,7 +85,15 @@ EXTENSIONS = (
     SignedExtension("DrandPriority", _marker("pallet_drand::drand_priority::DrandPriority"), s.UNIT),
     SignedExtension("CheckMetadataHash", MODE, s.Option(s.FixedBytes(32))),
 )
-FORMAT = ExtrinsicFormat(s.MULTI_ADDRESS, RUNTIME_CALL, MULTI_SIGNATURE, EXTENSIONS)
+UNCHECKED = s.Named(
+    "sp_runtime::generic::unchecked_extrinsic::UncheckedExtrinsic",
+    s.BYTES,
+    Address=s.MULTI_ADDRESS,
+    Call=RUNTIME_CALL,
+    Signature=MULTI_SIGNATURE,
+    Extra=s.Tuple(*(extension.extra for extension in EXTENSIONS)),
+)
+FORMAT = ExtrinsicFormat(UNCHECKED, EXTENSIONS)
 
 
 @dataclass(frozen=True)

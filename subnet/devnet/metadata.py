@@ -1,18 +1,21 @@
-"""Metadata of the runtime, derived from the pallets' declarations.
+"""Metadata of the runtime, derived from the declarations of pallets and runtime APIs.
 
-:class:`Registry` turns SCALE types into numbered, deduplicated entries of a portable type registry,
-which V14 and V15 share; :func:`metadata_v14` writes the pallets around it. Clients learn from it every
-storage key, hasher, call, event, error and constant there is.
+:class:`Registry` turns SCALE types into numbered, deduplicated entries of a portable type registry;
+:func:`metadata_v14` writes the pallets around it, :func:`metadata_v15` the runtime APIs as well. Clients
+learn from it every storage key, hasher, call, event, error and constant there is, and from V15 what the
+methods of ``state_call`` take and return.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from subnet.devnet import scale as s
 from subnet.devnet.pallet import Item, Pallet
+from subnet.devnet.runtime_api.declare import Api
 from subnet.devnet.scale import Scale, Variant, compact
 
 MAGIC = b"meta"
@@ -169,6 +172,9 @@ class Registry:
                 return self.add(Entry((), b"\4" + vec(compact(self.of(part)) for part in scale.inner)))
             case s.Struct():
                 return self.composite(scale.path, list(scale.fields.items()))
+            case s.Named():
+                params = tuple((name, self.of(inner)) for name, inner in scale.params.items())
+                return self.composite(scale.path, [(None, scale.inner)], params)
             case _:
                 return self._describe_variant(scale)
 
@@ -245,32 +251,59 @@ class SignedExtension:
 
 @dataclass(frozen=True)
 class ExtrinsicFormat:
-    """Types of an extrinsic's parts."""
+    """Types of an extrinsic's parts; ``unchecked`` has them as Address, Call, Signature and Extra."""
 
-    address: Scale[Any]
-    call: Scale[Any]
-    signature: Scale[Any]
+    unchecked: s.Named[Any]
     extensions: tuple[SignedExtension, ...]
     version: int = 4
+
+
+_RUNTIME = s.Struct("node_subtensor_runtime::Runtime")
+
+
+def _extensions(registry: Registry, extrinsic: ExtrinsicFormat) -> bytes:
+    return vec(
+        text(one.name) + compact(registry.of(one.extra)) + compact(registry.of(one.additional))
+        for one in extrinsic.extensions
+    )
 
 
 def metadata_v14(pallets: Sequence[Pallet], types: Sequence[PalletTypes], extrinsic: ExtrinsicFormat) -> bytes:
     """``meta`` + 14 + registry, pallets, extrinsic and the runtime's own type, as state_getMetadata returns it."""
     registry = Registry()
     listed = vec(_pallet(registry, pallet, own) for pallet, own in zip(pallets, types, strict=True))
-    extra = s.Tuple(*(extension.extra for extension in extrinsic.extensions))
-    params = (
-        ("Address", registry.of(extrinsic.address)),
-        ("Call", registry.of(extrinsic.call)),
-        ("Signature", registry.of(extrinsic.signature)),
-        ("Extra", registry.of(extra)),
-    )
-    path = ("sp_runtime", "generic", "unchecked_extrinsic", "UncheckedExtrinsic")
-    kind = registry.composite(path, [(None, s.BYTES)], params)
-    extensions = vec(
-        text(one.name) + compact(registry.of(one.extra)) + compact(registry.of(one.additional))
-        for one in extrinsic.extensions
-    )
-    runtime = registry.composite(("node_subtensor_runtime", "Runtime"), [])
+    kind = registry.of(extrinsic.unchecked)
+    extensions = _extensions(registry, extrinsic)
+    runtime = registry.of(_RUNTIME)
     tail = compact(kind) + bytes([extrinsic.version]) + extensions + compact(runtime)
     return MAGIC + bytes([14]) + registry.encode() + listed + tail
+
+
+def metadata_v15(
+    pallets: Sequence[Pallet],
+    types: Sequence[PalletTypes],
+    extrinsic: ExtrinsicFormat,
+    apis: Sequence[type[Api]],
+    enums: Sequence[Scale[Any]],
+) -> bytes:
+    """``meta`` + 15 + what V14 has, docs of pallets, runtime APIs, and ``enums``: RuntimeCall, -Event and -Error."""
+    registry = Registry()
+    listed = vec(
+        _pallet(registry, pallet, own) + texts(inspect.cleandoc(vars(type(pallet)).get("__doc__") or ""))
+        for pallet, own in zip(pallets, types, strict=True)
+    )
+    parts = (extrinsic.unchecked.params[name] for name in ("Address", "Call", "Signature", "Extra"))
+    signing = bytes([extrinsic.version]) + b"".join(compact(registry.of(part)) for part in parts)
+    signing += _extensions(registry, extrinsic)
+    runtime = compact(registry.of(_RUNTIME))
+    methods = vec(_api(registry, api) for api in apis)
+    outer = b"".join(compact(registry.of(scale)) for scale in enums)
+    return MAGIC + bytes([15]) + registry.encode() + listed + signing + runtime + methods + outer + vec(())
+
+
+def _api(registry: Registry, api: type[Api]) -> bytes:
+    methods = []
+    for method in api.methods.values():
+        inputs = vec(text(name) + compact(registry.of(scale)) for name, scale in method.inputs.items())
+        methods.append(text(method.name) + inputs + compact(registry.of(method.output)) + texts(method.docs))
+    return text(api.__name__) + vec(methods) + texts(inspect.cleandoc(api.__doc__ or ""))

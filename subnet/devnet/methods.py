@@ -15,7 +15,8 @@ from subnet.devnet.chain import Block, Chain
 from subnet.devnet.hashing import blake2_256
 from subnet.devnet.pallets.system import SPEC_NAME, SPEC_VERSION, SS58_PREFIX, TRANSACTION_VERSION
 from subnet.devnet.rpc import MAX_ANSWER, METHOD_NOT_FOUND, Reply, RpcError, bad_params, from_hex, to_hex
-from subnet.devnet.runtime_api import call_runtime
+from subnet.devnet.runtime import APIS
+from subnet.devnet.runtime_api.call import call_runtime
 from subnet.devnet.scale import ScaleError
 from subnet.devnet.shapes import DIGEST_ITEM
 
@@ -43,7 +44,7 @@ RUNTIME_VERSION = {
     "authoringVersion": 1,
     "specVersion": SPEC_VERSION,
     "implVersion": 1,
-    "apis": [["0xbc9d89904f5b923f", 1], ["0x37c8bb1350a9a2a8", 4], ["0x37e397fc7c91f5e4", 2]],
+    "apis": [[to_hex(api.identity()), api.version] for api in APIS],
     "transactionVersion": TRANSACTION_VERSION,
     "systemVersion": 1,
     "stateVersion": 1,

@@ -159,6 +159,13 @@ def ensure(condition: object, error: IntEnum) -> None:
         raise DispatchFailed(error)
 
 
+def arguments(function: Callable[..., Any], *, after: int) -> dict[str, Scale[Any]]:
+    """The SCALE types that a function's arguments are annotated with, the first ``after`` left out."""
+    hints = get_type_hints(function, include_extras=True)
+    names = function.__code__.co_varnames[after : function.__code__.co_argcount]
+    return {name: hints[name].__metadata__[0] for name in names}
+
+
 class Pallet:
     """Base of all pallets; a subclass is its declaration and is instantiated once, by the runtime."""
 
@@ -206,10 +213,8 @@ class Pallet:
         """
 
         def declare(function: Function) -> Function:
-            hints = get_type_hints(function, include_extras=True)
-            names = function.__code__.co_varnames[2 : function.__code__.co_argcount]
-            args = {name: hints[name].__metadata__[0] for name in names}
             docs = (function.__doc__ or "").strip()
+            args = arguments(function, after=2)
             cls.add_call(CallSpec(index, function, pays, origin, function.__name__, docs, args, check))
             return function
 

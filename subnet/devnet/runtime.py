@@ -14,7 +14,7 @@ from typing import Any
 from subnet.devnet import scale as s
 from subnet.devnet.context import Context, DispatchError, TempoRule
 from subnet.devnet.extrinsic import FORMAT, Extrinsic
-from subnet.devnet.metadata import PalletTypes, metadata_v14
+from subnet.devnet.metadata import PalletTypes, metadata_v14, metadata_v15
 from subnet.devnet.pallet import PREFIX, BadOrigin, Call, CallSpec, DispatchFailed, Item, Pallet, TokenFailed
 from subnet.devnet.pallets import (  # noqa: F401 - they declare SubtensorModule's calls
     subtensor_children,
@@ -32,11 +32,14 @@ from subnet.devnet.pallets.commitments import Commitments
 from subnet.devnet.pallets.subtensor import SubtensorModule
 from subnet.devnet.pallets.system import Aura, System, Timestamp, TransactionPayment, set_event_type
 from subnet.devnet.pallets.utility import InnerFailed, Sudo, Utility, set_call_type
+from subnet.devnet.runtime_api import core, metagraph, neurons, prices, stake, subnets  # noqa: F401 - metagraph declares
+from subnet.devnet.runtime_api.declare import Api, exported
 from subnet.devnet.scale import Reader, Scale, ScaleError, Variant
 
 logger = logging.getLogger(__name__)
 
 BASE_WEIGHT = 250_000_000  # picoseconds of a call here; the real chain measures each
+WEIGHT = {"ref_time": BASE_WEIGHT, "proof_size": 0}
 PALLETS: tuple[type[Pallet], ...] = (
     System,
     Timestamp,
@@ -48,6 +51,18 @@ PALLETS: tuple[type[Pallet], ...] = (
     Sudo,
     Commitments,
     AdminUtils,
+)
+APIS: tuple[type[Api], ...] = (
+    core.Core,
+    core.Metadata,
+    core.AccountNonceApi,
+    core.TransactionPaymentApi,
+    neurons.NeuronInfoRuntimeApi,
+    subnets.SubnetInfoRuntimeApi,
+    stake.StakeInfoRuntimeApi,
+    stake.DelegateInfoRuntimeApi,
+    prices.SubnetRegistrationRuntimeApi,
+    prices.SwapRuntimeApi,
 )
 SINCE_HEAD = ("LastEpochBlock", "PendingEpochAt", "SubnetEpochIndex", "ActivityCutoffFactorMilli")
 
@@ -78,7 +93,7 @@ class CallType(Scale[Call]):
 
 
 class Runtime:
-    """Pallets, their metadata, and the running of calls.
+    """Pallets, runtime APIs, their metadata, and the running of calls.
 
     ``tempo_rule`` "legacy" leaves out of the metadata what runtimes up to 343 did not have, so that clients
     reckon epochs as they did there.
@@ -96,8 +111,14 @@ class Runtime:
         rows = list(zip(self.pallets, self.types, strict=True))
         calls = [Variant(p.name, p.index, [(None, t.calls)]) for p, t in rows if t.calls]
         events = [Variant(p.name, p.index, [(None, t.events)]) for p, t in rows if t.events]
-        set_call_type(CallType({pallet.index: pallet for pallet in self.pallets}, calls))
-        set_event_type(s.Enum("node_subtensor_runtime::RuntimeEvent", events))  # type: ignore[arg-type]
+        errors = [Variant(p.name, p.index, [(None, t.errors)]) for p, t in rows if t.errors]
+        call_type = CallType({pallet.index: pallet for pallet in self.pallets}, calls)
+        event_type: Scale[Any] = s.Enum("node_subtensor_runtime::RuntimeEvent", events)
+        set_call_type(call_type)
+        set_event_type(event_type)
+        self._enums = (call_type, event_type, s.Enum("node_subtensor_runtime::RuntimeError", errors))
+        self.apis = APIS
+        self.methods = exported(APIS)
 
     def item_at(self, key: bytes) -> Item[Any] | None:
         """The storage item that a key belongs to; None for a key of no pallet."""
@@ -107,6 +128,11 @@ class Runtime:
     def metadata(self) -> bytes:
         """Metadata V14."""
         return metadata_v14(self.pallets, self.types, FORMAT)
+
+    @cached_property
+    def metadata_v15(self) -> bytes:
+        """Metadata V15: with the runtime APIs."""
+        return metadata_v15(self.pallets, self.types, FORMAT, self.apis, self._enums)
 
     def call(self, pallet: str, name: str, /, **args: Any) -> Call:
         """A call made here rather than decoded, for genesis, tests and tools."""
@@ -166,7 +192,7 @@ class Runtime:
 
     def conclude(self, ctx: Context, error: DispatchError | None, *, free: bool, kind: str = "Normal") -> None:
         info = {
-            "weight": {"ref_time": BASE_WEIGHT, "proof_size": 0},
+            "weight": WEIGHT,
             "class_": (kind, None),
             "pays_fee": ("No" if free else "Yes", None),
         }
@@ -174,6 +200,10 @@ class Runtime:
             ctx.emit(System.ExtrinsicSuccess, info)
         else:
             ctx.emit(System.ExtrinsicFailed, error, info)
+
+    def weight(self, call: Call) -> dict[str, int]:
+        """What a call weighs: all alike here."""
+        return WEIGHT
 
     def fee(self, call: Call, length: int, tip: int = 0) -> int:
         """What a call costs in RAO: its weight at 0.0005 RAO a picosecond, a RAO a byte, and the tip."""

@@ -153,17 +153,36 @@ class Compact(Scale[int]):
 
     smallest = 1
 
-    def __init__(self, inner: Int) -> None:
+    def __init__(self, inner: Int | Named[int]) -> None:
         self.inner = inner
+        base = inner.inner if isinstance(inner, Named) else inner
+        assert isinstance(base, Int)  # noqa: S101 - a slip in a declaration
+        self.name, self.highest = base.name, base.highest
 
     def encode(self, value: int) -> bytes:
         return compact(value)
 
     def read(self, reader: Reader) -> int:
         value = compact_from(reader)
-        if value > self.inner.highest:
-            raise ScaleError(f"{value} is not a compact {self.inner.name}")
+        if value > self.highest:
+            raise ScaleError(f"{value} is not a compact {self.name}")
         return value
+
+
+class Named(Scale[T]):
+    """A type under another name (``NetUid`` is a u16): the same bytes, to clients a composite of one field."""
+
+    def __init__(self, path: str, inner: Scale[T], **params: Scale[Any]) -> None:
+        self.path = tuple(path.split("::"))
+        self.inner = inner
+        self.params = params
+        self.fmt, self.smallest = inner.fmt, inner.smallest
+
+    def encode(self, value: T) -> bytes:
+        return self.inner.encode(value)
+
+    def read(self, reader: Reader) -> T:
+        return self.inner.read(reader)
 
 
 class FixedBytes(Scale[bytes]):

@@ -93,8 +93,8 @@ async def test_what_a_client_asks_on_connecting(socket: Socket, node: Devnet) ->
 async def test_unknown_methods_and_apis_are_named(socket: Socket) -> None:
     error = await socket.ask("babe_epochAuthorship")
     assert error == {"code": -32601, "message": "Method not found: babe_epochAuthorship"}
-    error = await socket.ask("state_call", "Metadata_metadata_at_version", "0x0f000000")
-    assert "Exported method Metadata_metadata_at_version is not found" in error["message"]
+    error = await socket.ask("state_call", "BabeApi_configuration", "0x")
+    assert "Exported method BabeApi_configuration is not found" in error["message"]
     error = await socket.ask("state_call", "AccountNonceApi_account_nonce", "0x01")
     assert "can't decode" in error["message"]
 

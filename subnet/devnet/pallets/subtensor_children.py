@@ -110,7 +110,7 @@ def set_childkey_take(ctx: Context, who: bytes, hotkey: account, netuid: u16, ta
     """Set the share (u16) of its parents' dividends that a hotkey keeps on a subnet."""
     state = ctx.state
     ensure(state.has(S.Owner, hotkey) and state.get(S.Owner, hotkey) == who, Error.NonAssociatedColdKey)
-    ensure(_least_take(state, netuid) <= take <= state.get(S.MaxChildkeyTake), Error.InvalidChildkeyTake)
+    ensure(least_childkey_take(state, netuid) <= take <= state.get(S.MaxChildkeyTake), Error.InvalidChildkeyTake)
     if take > childkey_take(state, hotkey, netuid):
         wait = state.get(S.TxChildkeyTakeRateLimit)
         limit_key(ctx, hotkey, netuid, SET_CHILDKEY_TAKE, wait, Error.TxChildkeyTakeRateLimitExceeded)
@@ -119,13 +119,14 @@ def set_childkey_take(ctx: Context, who: bytes, hotkey: account, netuid: u16, ta
     ctx.emit(S.ChildKeyTakeSet, hotkey, take)
 
 
-def _least_take(state: State, netuid: int) -> int:
+def least_childkey_take(state: State, netuid: int) -> int:
+    """The least take (u16) that a subnet allows."""
     return max(state.get(S.MinChildkeyTake), state.get(S.MinChildkeyTakePerSubnet, netuid))
 
 
 def childkey_take(state: State, hotkey: bytes, netuid: int) -> int:
     """The take (u16) that holds: what the hotkey set, or the least there may be."""
-    return max(state.get(S.ChildkeyTake, hotkey, netuid), _least_take(state, netuid))
+    return max(state.get(S.ChildkeyTake, hotkey, netuid), least_childkey_take(state, netuid))
 
 
 @S.call(69, origin="root")
