@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Self
 
 from subnet.chain import reads
@@ -35,13 +36,15 @@ class Chain(Reader, Writer):
         Reader.__init__(self)
         self._connection = connection
         self._submitter = Submitter(connection)
-        self.endpoint = connection.endpoint
         self.genesis_hash = genesis_hash
         self.spec_version = spec_version  # as it was on connecting; reads follow upgrades by themselves
 
     @classmethod
-    async def connect(cls, endpoint: str, *, genesis_hash: str | None = None, timeout: float = 10.0) -> Self:
-        """Connect to ``ws://`` or ``wss://`` ``endpoint``; ``timeout`` is the deadline of each call, in seconds.
+    async def connect(
+        cls, endpoint: str | Sequence[str], *, genesis_hash: str | None = None, timeout: float = 10.0
+    ) -> Self:
+        """Connect to a ``ws://`` or ``wss://`` endpoint, or the first of several (a list, or joined by commas)
+        that answers; ``timeout`` is the deadline of each call, in seconds.
 
         Raises ConfigError (no URL), ChainUnreachable, ChainTimeout, ChainMalformed, NotASubtensor,
         and WrongNetwork if ``genesis_hash`` is given and the chain has another.
@@ -52,7 +55,6 @@ class Chain(Reader, Writer):
         except BaseException:
             await connection.close()
             raise
-        connection.genesis = genesis
         return cls(connection, genesis, spec)
 
     async def close(self) -> None:
@@ -64,6 +66,11 @@ class Chain(Reader, Writer):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint in use."""
+        return self._connection.endpoint
 
     # Blocks
 
@@ -79,11 +86,12 @@ class Chain(Reader, Writer):
         """Wait until the head is at ``block`` or later; the head's number.
 
         Raises ChainTimeout after ``timeout`` seconds (None: never, while the node answers): a
-        chain that stands still is seen by this alone.
+        chain that stands still is seen by this alone. After a change of endpoint it waits, for a
+        minute at most, until the new one is where the old one was.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         pace = Pace()
-        while (now := await self.block_number()) < block:
+        while (now := await self.block_number()) < max(block, self._connection.endpoints.floor()):
             delay = pace.saw(now)
             if deadline is not None:
                 left = deadline - time.monotonic()

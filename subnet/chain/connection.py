@@ -5,93 +5,50 @@ thread's sockets end each job by its deadline; should it be stuck elsewhere (a n
 endless value), the loop gives it up after a grace period: its socket is closed, the exception
 ChainTimeout raised, and the next job gets a fresh thread. At most :data:`MAX_STUCK` such threads
 may be alive; beyond that calls fail at once.
+
+With several endpoints an idempotent job (:meth:`Connection.read`) is given to the next one when an
+endpoint dies, hangs or lies, all under the call's one deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
+import random
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
-from queue import SimpleQueue
-from threading import Thread
-from typing import TypeVar
+from collections.abc import Sequence
 
-import stamina
-
-from subnet.chain.session import Session
+from subnet.chain.endpoints import Endpoints
+from subnet.chain.owner import Job, Owner, T
+from subnet.chain.session import FAULTS
 from subnet.errors import ChainError, ChainTimeout, ChainUnreachable
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-Job = Callable[[Session], T]
 
 MAX_STUCK = 4
 """Given-up threads that may be alive at a time."""
 GRACE = 2.0
 """Seconds past its deadline after which a job's thread is given up."""
-
-
-class _Owner:
-    """The thread and the session that only it touches."""
-
-    def __init__(self, endpoint: str, genesis: str | None) -> None:
-        self.session = Session(endpoint, genesis)
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self.thread = Thread(target=self._work, name=f"chain {endpoint}", daemon=True)
-        self.thread.start()
-
-    def _work(self) -> None:
-        while (task := self._jobs.get()) is not None:
-            task()
-            del task  # else the last job's result stays alive until the next one
-        self.session.abort()
-
-    def put(self, job: Job[T], deadline: float) -> Future[T]:
-        future: Future[T] = Future()
-
-        def task() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                self.session.prepare(deadline)
-                future.set_result(job(self.session))
-            except SystemExit:  # thrown in by give_up(): an order to the thread, not to who waits
-                future.set_exception(ChainTimeout(f"{self.session.endpoint} hangs"))
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._jobs.put(task)
-        return future
-
-    def finish(self) -> None:
-        """Let the thread end after the jobs it has."""
-        self._jobs.put(None)
-
-    def give_up(self) -> None:
-        """Wake the thread from its socket, or from Python code that does not end, and let it go."""
-        self.finish()
-        self.session.abort()
-        if self.thread.ident is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(SystemExit))
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries of a read
 
 
 class Connection:
-    """An endpoint, its owner thread, and the retries around it. Used from one event loop."""
+    """A chain's endpoints, the owner thread, and the retries around it. Used from one event loop."""
 
-    def __init__(self, endpoint: str, genesis: str | None, timeout: float) -> None:
-        self.endpoint = endpoint
-        self.genesis = genesis
+    def __init__(self, endpoints: str | Sequence[str] | Endpoints, genesis: str | None, timeout: float) -> None:
+        self.endpoints = endpoints if isinstance(endpoints, Endpoints) else Endpoints(endpoints, genesis)
         self.timeout = timeout
-        self._owner: _Owner | None = None
-        self._stuck: list[_Owner] = []
+        self._owner: Owner | None = None
+        self._stuck: list[Owner] = []
         self._closed = False
 
+    @property
+    def endpoint(self) -> str:
+        """The endpoint in use."""
+        return self.endpoints.chosen
+
     async def run(self, job: Job[T], *, timeout: float | None = None, grace: float = GRACE) -> T:
-        """The job's result; its sockets end by ``timeout`` seconds (default: the connection's), its
+        """The job's result, from one try; its sockets end by ``timeout`` seconds (default: the connection's), its
         computing by ``grace`` seconds more. Raises ChainTimeout, and whatever the job raises."""
         budget = self.timeout if timeout is None else timeout
         owner = self._current()
@@ -104,8 +61,7 @@ class Connection:
             raise
         if not done:
             waiter.cancel()
-            self._give_up(owner)
-            raise ChainTimeout(f"{self.endpoint} did not answer within {budget:g} s")
+            raise self._give_up(owner, budget)
         return waiter.result()
 
     async def read(
@@ -116,37 +72,47 @@ class Connection:
         grace: float = GRACE,
         patience: float | None = None,
     ) -> T:
-        """As :meth:`run`, for idempotent jobs: tried again, with back-off, while the node is unreachable
-        and ``patience`` seconds (default: the timeout) are not over."""
+        """As :meth:`run`, for idempotent jobs: tried again, with back-off, while the node is unreachable and
+        ``patience`` seconds (default: the timeout) are not over. Each of several endpoints gets its share of the
+        timeout, and is left for the next also where it is late or talks nonsense."""
         budget = self.timeout if timeout is None else timeout
-        async for attempt in stamina.retry_context(
-            on=ChainUnreachable,
-            attempts=None,
-            timeout=budget if patience is None else patience,
-            wait_initial=0.1,
-            wait_max=2.0,
-            wait_jitter=0.2,
-        ):
-            with attempt:
-                return await self.run(job, timeout=timeout, grace=grace)
-        raise ChainUnreachable(f"{self.endpoint} can't be reached")
+        started, several = time.monotonic(), len(self.endpoints)
+        give_up_at = started + (budget if patience is None else min(patience, budget))
+        tries, pause = 0, _FIRST_PAUSE
+        while True:
+            left = max(started + budget - time.monotonic(), 0.0)
+            try:
+                return await self.run(job, timeout=left / max(several - tries, 1), grace=grace)
+            except FAULTS as error:
+                tries += 1
+                wait = pause * random.uniform(1.0, 1.5) if tries >= several else 0.0
+                if several == 1 and not isinstance(error, ChainUnreachable):
+                    raise
+                if time.monotonic() + wait >= (give_up_at if tries >= several else started + budget):
+                    raise
+            if wait:
+                await asyncio.sleep(wait)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _current(self) -> _Owner:
+    def _current(self) -> Owner:
         if self._closed:
             raise ChainError("this chain client is closed", remedy="Connect anew with Chain.connect.")
         if self._owner is None:
             self._stuck = [owner for owner in self._stuck if owner.thread.is_alive()]
             if len(self._stuck) >= MAX_STUCK:
                 raise ChainTimeout(f"{len(self._stuck)} earlier calls to {self.endpoint} still hang")
-            self._owner = _Owner(self.endpoint, self.genesis)
+            self._owner = Owner(self.endpoints)
         return self._owner
 
-    def _give_up(self, owner: _Owner) -> None:
+    def _give_up(self, owner: Owner, budget: float) -> ChainTimeout:
+        error = ChainTimeout(f"{owner.session.endpoint} did not answer within {budget:g} s")
         if owner is self._owner:
-            log.warning("%s hangs: its thread is given up", self.endpoint)
+            log.warning("%s hangs: its thread is given up", owner.session.endpoint)
             self._owner = None
             self._stuck.append(owner)
+            self.endpoints.failed(owner.session.endpoint, error)
             owner.give_up()
+        return error
 
     async def close(self) -> None:
         """Close the socket and end the thread; waits for it at most the grace period. Idempotent."""

@@ -47,7 +47,7 @@ def read_block_hash(session: Session, block: int | None) -> str:
 
 def read_block_number(session: Session) -> Block:
     """The head's number."""
-    return Block(block_number(session.call("chain_getHeader")))
+    return Block(session.head())
 
 
 def read_metagraph(session: Session, netuid: int, at: str | None, guess: int) -> Metagraph:

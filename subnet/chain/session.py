@@ -1,8 +1,9 @@
 """What the connection's thread works with: one transport, and the runtimes met so far.
 
-A job (:mod:`subnet.chain.connection`) is a function of a :class:`Session`; it may block, and ends
-by the session's deadline. The session reconnects before a job when the socket was lost, checks
-that it is still the same chain, and loads the metadata of each spec version once.
+A job (:mod:`subnet.chain.owner`) is a function of a :class:`Session`; it may block, and ends
+by the session's deadline. Before a job the session reconnects where the socket was lost or another
+endpoint was chosen, and checks that it is still the same chain; it loads the metadata of each spec
+version once.
 """
 
 from __future__ import annotations
@@ -14,8 +15,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from subnet.chain.endpoints import Endpoints
 from subnet.chain.transport import Call, Transport
-from subnet.errors import ChainError, ChainMalformed, ChainTimeout, WrongNetwork
+from subnet.errors import (
+    ChainError,
+    ChainMalformed,
+    ChainTimeout,
+    ChainUnreachable,
+    NotASubtensor,
+    WrongNetwork,
+)
 
 if TYPE_CHECKING:
     from subnet.chain.substrate import Runtime
@@ -26,8 +35,11 @@ MAX_RUNTIMES = 4
 """Runtime versions whose metadata is kept decoded (tens of MiB each for a full runtime)."""
 BATCH = 2048
 """Storage keys in one call; public nodes refuse requests beyond a few hundred KiB."""
+FAULTS = (ChainUnreachable, ChainTimeout, ChainMalformed, NotASubtensor, WrongNetwork)
+"""What is the endpoint's fault, so that another one may do better; a refusal would be the same everywhere."""
 
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+_HEX_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
 
 class Entry(NamedTuple):
@@ -56,27 +68,82 @@ class Snapshot:
 
 
 class Session:
-    """One endpoint as seen from the connection's thread; not for any other thread but for :meth:`abort`."""
+    """One connection as seen from its thread; not for any other thread but for :meth:`abort`."""
 
-    def __init__(self, endpoint: str, genesis: str | None) -> None:
-        self.endpoint = endpoint
-        self.transport = Transport(endpoint)
-        self.genesis = genesis
+    def __init__(self, endpoints: Endpoints) -> None:
+        self.endpoints = endpoints
+        self.transport = Transport(endpoints.chosen)
+        self.connections = 0  # made so far: what was subscribed to on an earlier one is gone
         self._runtimes: dict[int, Runtime] = {}
         self._current: int | None = None
 
+    @property
+    def endpoint(self) -> str:
+        """The endpoint that this session is, or was last, connected to."""
+        return self.transport.endpoint
+
+    @property
+    def genesis(self) -> str | None:
+        """The chain's genesis hash, once one of its endpoints has answered."""
+        return self.endpoints.genesis
+
     def prepare(self, deadline: float) -> None:
-        """Before each job: set its deadline, and connect where the socket was lost."""
+        """Before each job: set its deadline, and connect where that is needed."""
         if time.monotonic() >= deadline:
             raise ChainTimeout(f"{self.endpoint} is busy with earlier calls that it does not answer")
         self.transport.deadline = deadline
-        if not self.transport.is_open:
-            self.transport.open()
+        if not self.transport.is_open or self.endpoint != self.endpoints.chosen:
+            self._connect(deadline)
+
+    def _connect(self, deadline: float) -> None:
+        """Connect to the first endpoint that answers, is the same chain, and is not late where another is not."""
+        self.transport.close()
+        late: list[str] = []
+        waiting = self.endpoints.order()
+        while waiting:
+            url = waiting.pop(0)
+            share = (deadline - time.monotonic()) / (1 + len(waiting))
+            if share <= 0:
+                raise ChainTimeout(f"{self.endpoint} took all of the call's time")
+            self.transport.endpoint, self.transport.deadline = url, time.monotonic() + share
             try:
-                self._identify()
-            except ChainError:
+                self.transport.open()
+                head = self._identify()
+            except ChainError as error:
                 self.transport.close()
-                raise
+                self.endpoints.failed(url, error)
+                continue
+            if url not in late and self.endpoints.is_late(url, head):
+                late.append(url)
+                waiting.append(url)
+                continue
+            if url in late:
+                log.warning("%s is used although it is behind what was read before: its head is %d", url, head)
+            self.transport.deadline = deadline
+            self.connections += 1
+            self.endpoints.use(url)
+            return
+        raise self.endpoints.verdict()
+
+    def _identify(self) -> int:
+        """Whether it is the chain that it should be; its head's number where endpoints are compared."""
+        several = len(self.endpoints) > 1
+        genesis, *headers = self.calls([("chain_getBlockHash", [0]), ("chain_getHeader", [])][: 1 + several])
+        found, wanted = block_hash(genesis), self.endpoints.genesis
+        if wanted is not None and found != wanted:
+            raise WrongNetwork(f"{self.endpoint} has genesis {found}, not {wanted}")
+        self.endpoints.genesis = found
+        if not several:
+            return 0
+        head = block_number(headers[0])
+        self.endpoints.saw(self.endpoint, head)
+        return head
+
+    def leave(self, error: ChainError) -> None:
+        """The endpoint failed in a job: let another one have the next, where there is another."""
+        self.endpoints.failed(self.endpoint, error)
+        if len(self.endpoints) > 1:
+            self.transport.close()
 
     def abort(self) -> None:
         """Close the socket, waking whatever waits on it. Safe from any thread."""
@@ -90,11 +157,11 @@ class Session:
         """Several JSON-RPC calls in one round trip."""
         return self.transport.calls(batch)
 
-    def _identify(self) -> None:
-        genesis = block_hash(self.call("chain_getBlockHash", 0))
-        if self.genesis is not None and genesis != self.genesis:
-            raise WrongNetwork(f"{self.endpoint} has genesis {genesis}, not {self.genesis}")
-        self.genesis = genesis
+    def head(self) -> int:
+        """The head's number."""
+        number = block_number(self.call("chain_getHeader"))
+        self.endpoints.saw(self.endpoint, number)
+        return number
 
     # Runtimes
 
@@ -197,10 +264,10 @@ def block_hash(value: Any) -> str:
 
 def block_number(header: Any) -> int:
     """The number in a header as the node sends it. Raises ChainMalformed."""
-    try:
-        return int(header["number"], 16)
-    except (TypeError, KeyError, ValueError):
-        raise ChainMalformed("a block header has no number") from None
+    number = header.get("number") if isinstance(header, dict) else None
+    if not isinstance(number, str) or not _HEX_NUMBER.fullmatch(number):
+        raise ChainMalformed("a block header has no number")
+    return int(number, 16)
 
 
 def _changes(reply: Any, at: str | None) -> tuple[str, dict[str, bytes | None]]:

@@ -1,10 +1,12 @@
 """JSON-RPC over one websocket, with a deadline on every byte and a cap on every message.
 
 :class:`Transport` is what substrate-interface takes for its transport. It belongs to one thread
-(:mod:`subnet.chain.connection`), which sets ``deadline`` before each piece of work; below it a
-:class:`_DeadlineSocket` arms the real socket with the time that is left, so that a node which
-hangs, or sends a byte a second, ends in ChainTimeout at the deadline and not later. Requests are
-pipelined: all are sent before the first reply is read.
+(:mod:`subnet.chain.owner`), which sets ``deadline`` before each piece of work; the socket below it
+(:mod:`subnet.chain.dial`) ends every operation by then. Requests are pipelined: all are sent before
+the first reply is read. What a subscription sends meanwhile waits for :meth:`Transport.notice`.
+
+A reply is taken apart in two steps, since JSON of a few bytes can stand for objects of many: first
+its envelope; then its result, if it answers a question of ours and has not too many values.
 """
 
 from __future__ import annotations
@@ -12,129 +14,88 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import ssl
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
-from subnet.errors import (
-    ChainError,
-    ChainMalformed,
-    ChainRefused,
-    ChainTimeout,
-    ChainUnreachable,
-    ConfigError,
-)
+from subnet.chain.dial import DeadlineSocket, address, dial
+from subnet.errors import ChainError, ChainMalformed, ChainRefused, ChainUnreachable
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE = 64 * 1024 * 1024
-"""Bytes of one message that we take from a node; the metadata of a full runtime is under 2 MiB of hex."""
+MAX_MESSAGE = 32 * 1024 * 1024
+"""Bytes of one message that we take from a node: twice what a Substrate node sends unless told otherwise."""
+MAX_VALUES = 1_000_000
+"""JSON values in one message; as Python objects they take up to a hundred bytes each."""
+MAX_HANDSHAKE = 64 * 1024
+"""Bytes of a websocket handshake."""
+MAX_NOTICE = 64 * 1024
+"""Bytes of a subscription's message; a header takes under 2 KiB."""
+MAX_NOTICES = 64
+"""Messages of a subscription that wait to be taken; beyond, the oldest is dropped."""
 
 Call = tuple[str, Sequence[Any]]
 
-_DATA = (1, 2)  # websocket opcodes of text and binary messages
+_TEXT, _BINARY, _CLOSE = 1, 2, 8  # websocket opcodes
+_NULL = msgspec.Raw(b"null")
 
 
-class _DeadlineSocket:
-    """A socket whose every operation ends by ``deadline`` and which counts what one message costs."""
+class _Envelope(msgspec.Struct):
+    """A message's outside. Everything that a node may fill at will stays undecoded."""
 
-    def __init__(self, raw: socket.socket, deadline: float) -> None:
-        self._raw = raw
-        self.deadline = deadline  # time.monotonic()
-        self.received = 0
+    id: msgspec.Raw = _NULL
+    result: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
+    method: msgspec.Raw = _NULL
+    params: msgspec.Raw = _NULL
 
-    def _arm(self) -> None:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise ChainTimeout("the node did not answer in time")
-        self._raw.settimeout(left)
 
-    def recv(self, size: int) -> bytes:
-        self._arm()
-        try:
-            data = self._raw.recv(size)
-        except TimeoutError:
-            raise ChainTimeout("the node did not answer in time") from None
-        self.received += len(data)
-        if self.received > MAX_MESSAGE:
-            raise ChainMalformed(f"the node sent more than {MAX_MESSAGE} bytes in one message")
-        return data
+class _Notice(msgspec.Struct):
+    subscription: str | int
+    result: Any
 
-    def send(self, data: bytes) -> int:
-        self._arm()
-        try:
-            return self._raw.send(data)
-        except TimeoutError:
-            raise ChainTimeout("the node does not take our request") from None
 
-    def fileno(self) -> int:
-        return self._raw.fileno()
-
-    def gettimeout(self) -> float | None:
-        return self._raw.gettimeout()
-
-    def settimeout(self, timeout: float | None) -> None:
-        """websocket-client's own wish; the deadline rules."""
-
-    def shutdown(self, how: int) -> None:
-        self._raw.shutdown(how)
-
-    def close(self) -> None:
-        self._raw.close()
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_NOTICE = msgspec.json.Decoder(_Notice)
 
 
 class Transport:
-    """One websocket to one endpoint; reopened by :meth:`open` after any failure. For one thread only."""
+    """One websocket to ``endpoint``; reopened by :meth:`open` after any failure. For one thread only."""
 
     def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
+        address(endpoint)
+        self.endpoint = endpoint  # may be set to another one before open()
         self.deadline = 0.0  # time.monotonic(); every operation below ends by it
-        self._host, self._port, self._secure = _address(endpoint)
-        self._socket: _DeadlineSocket | None = None
+        self._socket: DeadlineSocket | None = None
         self._websocket: Any = None
         self._next_id = 0
+        self._notices: deque[bytes] = deque(maxlen=MAX_NOTICES)
 
     @property
     def is_open(self) -> bool:
         return self._websocket is not None
 
     def open(self) -> None:
-        """Connect and shake hands. Raises ChainUnreachable, ChainTimeout."""
+        """Connect and shake hands. Raises ChainUnreachable, ChainTimeout, ChainMalformed."""
         from websocket import WebSocket
 
         self.close()
+        self._notices.clear()
+        self._socket = dial(self.endpoint, self.deadline, MAX_HANDSHAKE)
         try:
-            self._socket = self._dial()
             websocket: Any = WebSocket(skip_utf8_validation=True)
             # A redirect would let whoever answers choose what we connect to next.
             websocket.connect(self.endpoint, socket=self._socket, redirect_limit=0, suppress_origin=True)
         except ChainError:
             self.close()
             raise
-        except TimeoutError:
-            self.close()
-            raise ChainTimeout(f"{self.endpoint} does not accept a connection in time") from None
-        except Exception as error:  # OSError, ssl, and websocket-client's own
+        except Exception as error:  # OSError and websocket-client's own
             self.close()
             raise ChainUnreachable(f"{self.endpoint} can't be reached: {_words(error)}") from error
         self._websocket = websocket
-
-    def _dial(self) -> _DeadlineSocket:
-        left = max(self.deadline - time.monotonic(), 0.001)
-        raw = socket.create_connection((self._host, self._port), timeout=left)
-        try:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if self._secure:
-                raw = ssl.create_default_context().wrap_socket(raw, server_hostname=self._host)
-        except BaseException:
-            raw.close()
-            raise
-        return _DeadlineSocket(raw, self.deadline)
 
     def close(self) -> None:
         """Drop the socket at once; safe from any thread, and wakes a thread that waits on it."""
@@ -155,48 +116,88 @@ class Transport:
         """
         try:
             replies = self._exchange(batch)
-        except ChainError:
-            self.close()
-            raise
-        except Exception as error:  # OSError and websocket-client's own
-            self.close()
-            raise ChainUnreachable(f"{self.endpoint} hung up: {_words(error)}") from error
-        for (method, _), reply in zip(batch, replies, strict=True):
-            if "error" in reply:
-                raise _refusal(method, reply["error"])
-        return [reply.get("result") for reply in replies]
+            results = [(_decode(reply.result), _decode(reply.error)) for reply in replies]
+        except Exception as error:
+            raise self._lost(error) from error
+        for (method, _), (_, refused) in zip(batch, results, strict=True):
+            if refused is not None:
+                raise _refusal(method, refused)
+        return [result for result, _ in results]
 
-    def _exchange(self, batch: Sequence[Call]) -> list[dict[str, Any]]:
-        if self._websocket is None or self._socket is None:
+    def notice(self, seconds: float) -> Any:
+        """What a subscription sent, the oldest first; None if nothing came within ``seconds``.
+
+        Raises ChainUnreachable, ChainTimeout, ChainMalformed; the socket is closed then.
+        """
+        try:
+            wire = self._wire()
+            end = time.monotonic() + seconds
+            while not self._notices:
+                if not wire.readable(max(end - time.monotonic(), 0)):
+                    return None
+                self._receive(wire)  # a notice is put aside; anything else here answers a call that was given up
+            return _NOTICE.decode(self._notices.popleft()).result
+        except (msgspec.DecodeError, RecursionError) as error:
+            self.close()
+            raise ChainMalformed(f"{self.endpoint} sends what is no subscription's message: {error}") from None
+        except Exception as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> ChainError:
+        """Drop the socket; the error as one of ours."""
+        from websocket import WebSocketPayloadException, WebSocketProtocolException
+
+        self.close()
+        if isinstance(error, ChainError):
+            return error
+        if isinstance(error, (WebSocketProtocolException, WebSocketPayloadException)):
+            return ChainMalformed(f"{self.endpoint} does not speak websocket: {_words(error)}")
+        return ChainUnreachable(f"{self.endpoint} hung up: {_words(error)}")
+
+    def _wire(self) -> DeadlineSocket:
+        wire = self._socket
+        if self._websocket is None or wire is None:
             raise ChainUnreachable(f"{self.endpoint} is not connected")
-        self._socket.deadline = self.deadline
+        wire.deadline, wire.limit = self.deadline, MAX_MESSAGE
+        return wire
+
+    def _exchange(self, batch: Sequence[Call]) -> list[_Envelope]:
+        wire = self._wire()
         first = self._next_id
         self._next_id += len(batch)
         for number, (method, params) in enumerate(batch, first):
             log.debug("-> %s", method)
             request = {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
             self._websocket.send(json.dumps(request))
-        replies: dict[int, dict[str, Any]] = {}
+        replies: dict[int, _Envelope] = {}
         while len(replies) < len(batch):
-            reply = self._receive()
-            answered: Any = reply.get("id")
-            if isinstance(answered, int) and first <= answered < first + len(batch):
+            reply = self._receive(wire)
+            answered = None if reply is None else _number(reply.id)
+            if reply is not None and answered is not None and first <= answered < self._next_id:
                 replies[answered] = reply  # anything else answers a call that was given up
-        return [replies[number] for number in range(first, first + len(batch))]
+        return [replies[number] for number in range(first, self._next_id)]
 
-    def _receive(self) -> dict[str, Any]:
-        assert self._socket is not None  # noqa: S101 - _exchange checked it
-        self._socket.received = 0
-        opcode, data = self._websocket.recv_data()
-        if opcode not in _DATA:
+    def _receive(self, wire: DeadlineSocket) -> _Envelope | None:
+        """One frame: a reply, or None for what is none (a ping, which was answered; a notice, which was kept)."""
+        wire.received = 0
+        opcode, data = self._websocket.recv_data(control_frame=True)
+        if opcode == _CLOSE:
             raise ChainUnreachable(f"{self.endpoint} closed the connection")
+        if opcode not in (_TEXT, _BINARY):
+            return None
+        if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise ChainMalformed(f"{self.endpoint} answered with more than {MAX_VALUES} values")
         try:
-            reply = msgspec.json.decode(data)
+            envelope = _ENVELOPE.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ChainMalformed(f"{self.endpoint} answered something that is not JSON: {error}") from None
-        if not isinstance(reply, dict):
-            raise ChainMalformed(f"{self.endpoint} answered JSON that is no JSON-RPC reply")
-        return reply
+            raise ChainMalformed(f"{self.endpoint} answered something that is no JSON-RPC: {error}") from None
+        if bytes(envelope.method) == b"null":
+            return envelope
+        notice = bytes(envelope.params)
+        if len(notice) > MAX_NOTICE:
+            raise ChainMalformed(f"{self.endpoint} sends a subscription {len(notice)} bytes at once")
+        self._notices.append(notice)
+        return None
 
     def rpc_request(self, payload: dict[str, Any], result_handler: Any = None) -> dict[str, Any]:
         """The one door through which substrate-interface asks; subscriptions are not used here."""
@@ -206,21 +207,19 @@ class Transport:
         return {"result": result}
 
 
-def _address(endpoint: str) -> tuple[str, int, bool]:
-    host: str | None = None
-    port: int | None = None
+def _decode(raw: msgspec.Raw) -> Any:
     try:
-        parts = urlsplit(endpoint)
-        if parts.scheme in ("ws", "wss"):
-            host, port = parts.hostname, parts.port
-    except ValueError:
-        log.debug("%r is no URL", endpoint)
-    if not host:
-        raise ConfigError(
-            f"{endpoint!r} is no websocket endpoint", remedy="Write it as ws://host:port or wss://host:port."
-        )
-    secure = endpoint.lower().startswith("wss:")
-    return host, port or (443 if secure else 80), secure
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ChainMalformed(f"an answer is not JSON: {error}") from None
+
+
+def _number(raw: msgspec.Raw) -> int | None:
+    """A reply's id, where it is one of a kind that we give."""
+    text = bytes(raw)
+    if len(text) > 64:
+        raise ChainMalformed("an answer's id is longer than any that we give")
+    return int(text) if text.isdigit() else None
 
 
 def _refusal(method: str, error: Any) -> ChainRefused:
