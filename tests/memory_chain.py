@@ -16,6 +16,7 @@ import numpy as np
 from subnet.chain import Hyperparameters, Included
 from subnet.errors import ChainTimeout, ChainUnreachable, ExtrinsicFailed
 from subnet.types import AxonInfo, Block, Coldkey, Hotkey, Metagraph, Netuid, Neuron, Rao, Uid
+from tests.waiting import until as until
 
 NETUID = Netuid(2)
 
@@ -164,10 +165,3 @@ class MemoryChain:
 
     def _included(self) -> Included:
         return Included(Block(self.head), "0xbb", f"0x{len(self.calls):04x}", Rao(0), ())
-
-
-async def until(condition: Any, *, seconds: float = 20.0) -> None:
-    """Wait until ``condition()`` holds; fails the test if it never does."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)

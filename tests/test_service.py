@@ -15,7 +15,8 @@ from subnet.errors import ChainUnreachable, ConfigError, NotRegistered
 from subnet.service import Actor, Follower, Loops, in_thread, unless, until_signalled, warn_unread
 from subnet.telemetry import Metrics
 from subnet.types import Hotkey
-from tests.memory_chain import NETUID, MemoryChain, neuron, until
+from tests.memory_chain import NETUID, MemoryChain, neuron
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,8 @@ from subnet.miners import Address, Miner, MinerService
 from subnet.miners import service as under_test
 from subnet.synapse import Message, Synapse
 from subnet.types import AxonInfo, Hotkey, Neuron, Uid
-from tests.memory_chain import NETUID, MemoryChain, neuron, until
+from tests.memory_chain import NETUID, MemoryChain, neuron
+from tests.waiting import until
 
 MINER, VALIDATOR = load_key("//Miner"), load_key("//Validator")
 

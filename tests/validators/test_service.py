@@ -24,7 +24,8 @@ from subnet.telemetry import Metrics
 from subnet.types import Hotkey, Neuron, Uid
 from subnet.validators import Validator, ValidatorService
 from subnet.validators import service as under_test
-from tests.memory_chain import NETUID, MemoryChain, neuron, until
+from tests.memory_chain import NETUID, MemoryChain, neuron
+from tests.waiting import until
 
 KEY = load_key("//Validator")
 ME = Hotkey(KEY.ss58_address)

@@ -19,7 +19,8 @@ from subnet.types import Block, Hotkey, Uid
 from subnet.validators import setter as under_test
 from subnet.validators.setter import WeightSetter
 from subnet.validators.weights import by_uid
-from tests.memory_chain import NETUID, MemoryChain, neuron, until
+from tests.memory_chain import NETUID, MemoryChain, neuron
+from tests.waiting import until
 
 KEY = load_key("//Validator")
 ME = Hotkey(KEY.ss58_address)

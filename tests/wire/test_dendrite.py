@@ -23,6 +23,7 @@ from subnet.keys import load_key
 from subnet.receipts import HEADER_RECEIPT
 from subnet.synapse import Message, Spec, Synapse, Tensor
 from subnet.types import AxonInfo, Hotkey, Netuid, Neuron, Uid
+from tests.waiting import PATIENCE, dead_port, leap, until
 
 MINERS = [Keypair.create_from_uri(f"//Miner{i}") for i in range(4)]
 CALLER = Keypair.create_from_uri("//Caller")
@@ -32,7 +33,7 @@ class Labels(Message):
     digits: Annotated[Tensor, Spec("int64", ("n",))]
 
 
-class Classify(Synapse[Labels], timeout=5.0, max_request=10_000, max_reply=10_000):
+class Classify(Synapse[Labels], timeout=60.0, max_request=10_000, max_reply=10_000):
     images: Annotated[Tensor, Spec("uint8", ("n", 8, 8))]
 
 
@@ -92,6 +93,11 @@ async def one(dendrite: Dendrite, peer: Neuron, **kwargs: Any) -> Ok[Labels] | F
     return result
 
 
+def _asking() -> list[asyncio.Task[Any]]:
+    """The dendrites' exchanges that have not come to their end."""
+    return [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_ask"]
+
+
 def failed(result: Ok[Labels] | Failure, reason: Reason, code: str) -> Failure:
     assert isinstance(result, Failure), result
     assert (result.reason, result.code) == (reason, code)
@@ -100,12 +106,14 @@ def failed(result: Ok[Labels] | Failure, reason: Reason, code: str) -> Failure:
 
 async def test_results_come_in_the_order_of_uid_and_typed(dendrite: Dendrite, axons: list[Axon]) -> None:
     peers = [neuron(axon.port, uid, key) for axon, uid, key in zip(axons, (3, 0, 2, 1), MINERS, strict=True)]
+    began = time.perf_counter()
     results = await dendrite.query(peers, ask())
+    took = time.perf_counter() - began
     assert [result.uid for result in results] == [0, 1, 2, 3]
     for result in results:
         assert isinstance(result, Ok)
         assert result.value.digits.tolist() == [1, 1]
-        assert 0 < result.elapsed < 5
+        assert 0 < result.elapsed < took
         assert result.receipt is not None
         assert result.receipt.receiver == result.hotkey
 
@@ -149,9 +157,9 @@ async def test_a_neuron_without_an_address(dendrite: Dendrite, axon: AxonInfo | 
     assert result.elapsed == 0
 
 
-async def test_a_dead_port(dendrite: Dendrite, axons: list[Axon]) -> None:
-    await axons[0].stop()
-    failed(await one(dendrite, neuron(axons[0].port)), Reason.UNREACHABLE, "dendrite.unreachable")
+async def test_a_dead_port(dendrite: Dendrite) -> None:
+    with dead_port() as port:
+        failed(await one(dendrite, neuron(port)), Reason.UNREACHABLE, "dendrite.unreachable")
 
 
 async def test_what_an_axon_refuses_comes_with_its_code(dendrite: Dendrite, axons: list[Axon]) -> None:
@@ -171,13 +179,13 @@ async def test_what_an_axon_refuses_comes_with_its_code(dendrite: Dendrite, axon
 
 
 async def test_busy_says_when_to_come_back(dendrite: Dendrite) -> None:
-    axon = Axon(MINERS[0], netuid=Netuid(2), limits=Limits(hotkey_rate=0.1, hotkey_burst=1))
+    axon = Axon(MINERS[0], netuid=Netuid(2), limits=Limits(hotkey_rate=0.01, hotkey_burst=1))
     axon.serve(classify)
     async with axon:
         assert isinstance(await one(dendrite, neuron(axon.port)), Ok)
         result = failed(await one(dendrite, neuron(axon.port)), Reason.BUSY, "wire.rate-limited")
         assert result.retry_after is not None
-        assert 5 < result.retry_after <= 10
+        assert 0 < result.retry_after <= 100
 
 
 async def test_a_miner_of_another_subnet_or_chain_proves_nothing(axons: list[Axon]) -> None:
@@ -267,7 +275,7 @@ async def test_an_endless_reply_is_cut_off_at_its_cap(dendrite: Dendrite, peer: 
             await response.write(bytes(100_000))
             sent += 100_000
 
-    result = await one(dendrite, await peer(endless), timeout=10)
+    result = await one(dendrite, await peer(endless))
     failed(result, Reason.BAD_REPLY, "wire.body-too-large")
     assert sent < 50_000_000
 
@@ -275,16 +283,22 @@ async def test_an_endless_reply_is_cut_off_at_its_cap(dendrite: Dendrite, peer: 
 async def test_one_deadline_for_all_and_the_hung_do_not_hold_up_the_rest(
     dendrite: Dendrite, peer: Peer, axons: list[Axon]
 ) -> None:
+    hanging = 0
+
     async def hang(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(60)
+        nonlocal hanging
+        hanging += 1
+        await asyncio.Event().wait()
         raise AssertionError
 
     hung = await peer(hang)
     peers = [neuron(hung.axon.port if hung.axon else 0, uid) for uid in range(20)]
     peers += [neuron(axon.port, 100 + i, key) for i, (axon, key) in enumerate(zip(axons, MINERS, strict=True))]
-    start = time.perf_counter()
-    results = await dendrite.query(peers, ask(), timeout=1.0)
-    assert time.perf_counter() - start < 4
+    query = asyncio.ensure_future(dendrite.query(peers, ask(), timeout=3600))
+    await until(lambda: hanging == 16)  # as many as one address is asked at a time
+    await until(lambda: len(_asking()) == 20)  # the four that answer have been heard
+    with leap(3601):
+        results = await asyncio.wait_for(query, PATIENCE)
     assert all(isinstance(r, Failure) and r.reason is Reason.TIMEOUT for r in results[:20])
     assert all(isinstance(r, Ok) for r in results[20:])
 
@@ -306,8 +320,9 @@ async def test_a_connection_that_the_peer_closed_meanwhile_is_opened_anew(dendri
 
 async def test_raw_garbage_and_hang_ups(dendrite: Dendrite) -> None:
     async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100)
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(b"\x00\xff no http \r\n\r\n")
+        await reader.read()  # until the other has hung up: a close with bytes unread would be a reset
         writer.close()
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -339,7 +354,7 @@ async def test_a_cancelled_query_leaves_no_task_and_no_socket(dendrite: Dendrite
 
     async def hang(request: web.Request) -> web.StreamResponse:
         started.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         raise AssertionError
 
     query = asyncio.ensure_future(one(dendrite, await peer(hang)))
@@ -347,7 +362,7 @@ async def test_a_cancelled_query_leaves_no_task_and_no_socket(dendrite: Dendrite
     query.cancel()
     with pytest.raises(asyncio.CancelledError):
         await query
-    assert not [t for t in asyncio.all_tasks() if "_ask" in repr(t)]
+    assert _asking() == []
 
 
 async def test_a_thousand_failures_leave_no_descriptor(dendrite: Dendrite, axons: list[Axon], peer: Peer) -> None:
@@ -355,14 +370,15 @@ async def test_a_thousand_failures_leave_no_descriptor(dendrite: Dendrite, axons
         return web.Response(body=b"x" * 20_000)
 
     liar = await peer(lie)
-    await axons[0].stop()
-    peers = [neuron(axons[0].port, 0), liar, neuron(axons[1].port, 2, MINERS[1])]
-    await dendrite.query(peers, ask())
     process = psutil.Process()
-    before = process.num_fds()
-    for _ in range(35):
-        await dendrite.query(peers * 10, ask())
-    assert process.num_fds() <= before + 40  # the kept connections, at most per_host an address
+    with dead_port() as port:
+        peers = [neuron(port, 0), liar, neuron(axons[1].port, 2, MINERS[1])]
+        await dendrite.query(peers, ask())
+        before = process.num_fds()
+        for _ in range(35):
+            await dendrite.query(peers * 10, ask())
+        # the kept connections, at most per_host an address; the others close as soon as both ends have heard of it
+        await until(lambda: process.num_fds() <= before + 40)
 
 
 async def test_nonces_never_repeat() -> None:

@@ -24,7 +24,7 @@ async def main():
     axon.serve(ping)
     async with axon, Dendrite(Keypair.create_from_uri("//Caller")) as dendrite:
         peer = Neuron(Uid(0), Hotkey(key.ss58_address), axon=AxonInfo("127.0.0.1", axon.port))
-        (result,) = await dendrite.query([peer], Ping(), timeout=10)
+        (result,) = await dendrite.query([peer], Ping(), timeout=60)
         print(result.code)
 
 asyncio.run(main())
@@ -36,7 +36,7 @@ def test_a_handler_that_hangs_for_ever_does_not_keep_the_process_alive(tmp_path:
         [sys.executable, "-c", HANGS],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""},
         cwd=tmp_path,
     )
