@@ -25,7 +25,7 @@ from subnet.errors import DevnetError
 
 ALICE = Keypair.create_from_uri("//Alice")
 Sign = Callable[..., bytes]
-WAIT = 20.0
+WAIT = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def start(*options: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
 
 def end(process: subprocess.Popen[str], how: int = signal.SIGTERM) -> int:
     process.send_signal(how)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     return process.returncode
 
 
@@ -181,7 +181,7 @@ def test_a_taken_port_ends_with_a_remedy() -> None:
         [sys.executable, "-m", "subnet.cli", "chain", "--port", port],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
@@ -201,11 +201,11 @@ def test_the_banner_warns() -> None:
     )
     assert process.stdout is not None
     banner = ""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while "Ctrl-C" not in banner and time.monotonic() < deadline:
         banner += process.stdout.readline()
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     for words in ("ws://127.0.0.1:", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", "//Alice", "never use"):
         assert words in banner
     assert "Different from the real chain" in banner

@@ -31,7 +31,7 @@ class Pong(Message):
     text: str
 
 
-class Ping(Synapse[Pong], timeout=20.0):
+class Ping(Synapse[Pong], timeout=60.0):
     text: str
 
 
@@ -45,7 +45,7 @@ class Echo(Miner):
 
     def ping(self, request: Ping, caller: Caller) -> Pong:
         if request.text == "slow":
-            self.gate.wait(10)
+            self.gate.wait()
         uid = caller.neuron.uid if caller.neuron else None
         return Pong(text=f"{request.text} from uid {uid}")
 
@@ -85,8 +85,10 @@ async def test_it_loads_serves_and_announces_once(chain: MemoryChain) -> None:
         assert isinstance(result, Ok)
         assert result.value.text == "hi from uid 0"
         assert result.receipt is not None
-        chain.advance(20)
-        await asyncio.sleep(0.3)
+        for _ in range(2):
+            chain.advance(20)
+            await until(lambda: service.follower.snapshot.block == chain.head)
+        await asyncio.sleep(0.05)  # several looks at whether to announce
         assert chain.named("serve_axon") == [("127.0.0.1", service.port)]
     finally:
         await service.stop()
@@ -193,9 +195,13 @@ async def test_stopping_lets_running_requests_finish(chain: MemoryChain) -> None
     running = asyncio.create_task(service.run(stop))
     await until(lambda: chain.neurons[1].axon is not None)
     asked = asyncio.create_task(ask(chain, "slow"))
-    await until(lambda: service._axon is not None and service._axon.stats.in_flight == 1)
+    axon = service._axon
+    assert axon is not None
+    await until(lambda: axon.stats.in_flight == 1)
     stop.set()
-    asyncio.get_running_loop().call_later(0.1, Echo.gate.set)
+    await until(lambda: axon._stopping)
+    assert not asked.done()
+    Echo.gate.set()
     result = await asked
     assert isinstance(result, Ok)
     await running
@@ -207,7 +213,7 @@ async def test_a_stop_during_load_ends_at_once(chain: MemoryChain) -> None:
     class Slow(Echo):
         def load(self) -> None:
             stop_soon()
-            never.wait(30)
+            never.wait()
 
     loop = asyncio.get_running_loop()
 
@@ -215,7 +221,7 @@ async def test_a_stop_during_load_ends_at_once(chain: MemoryChain) -> None:
         loop.call_soon_threadsafe(stop.set)
 
     service = MinerService(Slow(), chain, MINER, NETUID)
-    await asyncio.wait_for(service.run(stop), 10)
+    await asyncio.wait_for(service.run(stop), 60)
     assert service.port == 0
     never.set()
 

@@ -7,7 +7,6 @@ import logging
 import math
 import sqlite3
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -308,7 +307,7 @@ async def test_a_round_past_its_deadline_is_cancelled(bench: Bench) -> None:
 
     async def hangs(asks: Asks, peers: Sequence[Neuron]) -> Any:
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             ended.append("cancelled")
 
@@ -434,17 +433,15 @@ async def test_a_stop_gives_up_the_round_under_way(chain: MemoryChain, tmp_path:
     class Hangs(Asks):
         async def round(self, peers: Sequence[Neuron]) -> Mapping[Uid, float]:
             self.rounds += 1
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
             return {}
 
     hangs, stop = Hangs(), asyncio.Event()
     service = ValidatorService(hangs, chain, KEY, NETUID, path=tmp_path / "v", querier=Answers())
     running = asyncio.create_task(service.run(stop))
     await until(lambda: getattr(hangs, "rounds", 0) == 1)
-    began = time.monotonic()
     stop.set()
-    await running
-    assert time.monotonic() - began < 30
+    await asyncio.wait_for(running, 60)
     db = sqlite3.connect(tmp_path / "v")
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
