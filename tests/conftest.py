@@ -17,3 +17,4 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 def _no_outside_settings() -> None:
     for name in [n for n in os.environ if n.startswith("SUBNET_")]:
         del os.environ[name]
+    os.environ["SUBNET_CACHE_DIR"] = "-"  # nobody's folders are written; the cache has tests of its own

@@ -7,7 +7,8 @@ imports substrate-interface until a connection is made.
 """
 
 from subnet.chain.client import Chain
-from subnet.chain.extrinsic import Event, Included
+from subnet.chain.events import Event
+from subnet.chain.extrinsic import Included
 from subnet.chain.hyperparameters import Hyperparameters
 
 __all__ = ["Chain", "Event", "Hyperparameters", "Included"]

@@ -107,5 +107,5 @@ class Chain(Reader, Writer):
 
 def _identity(session: Session) -> tuple[str, int]:
     """A job: (genesis hash, spec version); loads the metadata on the way."""
-    spec = session.runtime().runtime_version
-    return session.genesis or "", int(spec)
+    spec = session.runtime().spec_version
+    return session.genesis or "", spec

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import stamina
 
 from subnet.chain.connection import Connection
+from subnet.chain.events import Event, block_events
 from subnet.chain.remedies import pool_error, remedy
 from subnet.chain.session import Entry, Session, block_hash, block_number
 from subnet.errors import ChainMalformed, ChainRefused, ChainTimeout, ChainUnreachable, ExtrinsicFailed
@@ -36,17 +37,11 @@ PERIOD = 64
 """Blocks in which a signed extrinsic may be included: about 13 minutes at 12 s."""
 REORG = 4
 """Blocks below the head that are looked at again when their hash changed."""
+LOADING = 60.0
+"""Seconds that substrate-interface may take for a full runtime's metadata on a slow, busy machine."""
 _NONCE_TRIES = 4
 _WINDOW = 32  # blocks looked at in one job
 _POOL = range(1000, 1100)  # JSON-RPC codes of author_submitExtrinsic
-
-
-class Event(NamedTuple):
-    """One event of an extrinsic; ``attributes`` as decoded: a mapping where named, else a tuple or a value."""
-
-    module: str
-    name: str
-    attributes: Any
 
 
 @dataclass(frozen=True)
@@ -154,6 +149,7 @@ class Submitter:
     ) -> _Signed:
         """Signed and in the pool. A nonce that another process took meanwhile is replaced."""
         taken = self._in_flight[_address(key)]
+        await self._connection.read(_load_composer, grace=LOADING)
         for attempt in range(1, _NONCE_TRIES + 1):
             signed = await self._connection.read(lambda session: _sign(session, pallet, function, params, key, taken))
             try:
@@ -207,6 +203,11 @@ class Submitter:
             if left <= 0:
                 raise _unknown(signed, f"is in no block up to {watch.number}") from lost
             await asyncio.sleep(min(pace.saw(watch.number), left))
+
+
+def _load_composer(session: Session) -> None:
+    """A job: what signing needs, with a deadline of its own, since it may take longer than a call."""
+    _ = session.runtime().composer
 
 
 def _sign(
@@ -270,12 +271,8 @@ def _outcome(session: Session, *, signed: _Signed, place: _Place) -> Included:
     """A job: the extrinsic's own events, and from them success, fee or the typed failure."""
     entry = Entry("Events", (), "System")
     snapshot = session.read([entry], place.hash)
-    records = snapshot.runtime.value("System", "Events", snapshot[entry])
-    events = tuple(
-        Event(record["module_id"], record["event_id"], record["attributes"])
-        for record in records
-        if record["extrinsic_idx"] == place.position
-    )
+    found = block_events(snapshot.runtime, snapshot[entry])
+    events = tuple(event for event in found if event.extrinsic == place.position)
     fee = 0
     for event in events:
         named = event.attributes if isinstance(event.attributes, Mapping) else {}

@@ -13,9 +13,11 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from subnet.chain.endpoints import Endpoints
+from subnet.chain.runtime import Runtime
+from subnet.chain.runtimes import Runtimes
 from subnet.chain.transport import Call, Transport
 from subnet.errors import (
     ChainError,
@@ -26,13 +28,8 @@ from subnet.errors import (
     WrongNetwork,
 )
 
-if TYPE_CHECKING:
-    from subnet.chain.substrate import Runtime
-
 log = logging.getLogger(__name__)
 
-MAX_RUNTIMES = 4
-"""Runtime versions whose metadata is kept decoded (tens of MiB each for a full runtime)."""
 BATCH = 2048
 """Storage keys in one call; public nodes refuse requests beyond a few hundred KiB."""
 FAULTS = (ChainUnreachable, ChainTimeout, ChainMalformed, NotASubtensor, WrongNetwork)
@@ -74,8 +71,7 @@ class Session:
         self.endpoints = endpoints
         self.transport = Transport(endpoints.chosen)
         self.connections = 0  # made so far: what was subscribed to on an earlier one is gone
-        self._runtimes: dict[int, Runtime] = {}
-        self._current: int | None = None
+        self._runtimes = Runtimes(self)
 
     @property
     def endpoint(self) -> str:
@@ -121,6 +117,7 @@ class Session:
                 log.warning("%s is used although it is behind what was read before: its head is %d", url, head)
             self.transport.deadline = deadline
             self.connections += 1
+            self._runtimes.recheck()
             self.endpoints.use(url)
             return
         raise self.endpoints.verdict()
@@ -167,38 +164,15 @@ class Session:
 
     def runtime(self) -> Runtime:
         """The runtime last seen at the head; the first use loads it."""
-        if self._current is None:
-            return self.runtime_at(None)
-        return self._runtimes[self._current]
+        return self._runtimes.current()
 
     def runtime_at(self, at: str | None) -> Runtime:
         """The runtime that rules at a block (None: the head), asked from the node."""
         return self.runtime_of(self.call("state_getRuntimeVersion", *([at] if at else [])), at)
 
     def runtime_of(self, version: Any, at: str | None) -> Runtime:
-        """The runtime of a ``state_getRuntimeVersion`` answer, its metadata taken at block ``at``."""
-        spec = version.get("specVersion") if isinstance(version, dict) else None
-        if not isinstance(spec, int):
-            raise ChainMalformed(f"{self.endpoint} does not say its runtime version")
-        if spec not in self._runtimes:
-            self._runtimes[spec] = self._load(version, at)
-            spare = [known for known in self._runtimes if known not in (spec, self._current)]
-            for old in spare[: max(0, len(self._runtimes) - MAX_RUNTIMES)]:
-                del self._runtimes[old]
-        if at is None or self._current is None:
-            self._current = spec
-        self._runtimes.setdefault(spec, self._runtimes.pop(spec))
-        return self._runtimes[spec]
-
-    def _load(self, version: Any, at: str | None) -> Runtime:
-        from subnet.chain.substrate import Runtime
-
-        started = time.perf_counter()
-        metadata = self.call("state_getMetadata", *([at] if at else []))
-        runtime = Runtime(self.transport, metadata, version, self.genesis or "")
-        seconds = time.perf_counter() - started
-        log.debug("metadata of spec %s in %.2f s", version["specVersion"], seconds)
-        return runtime
+        """The runtime of a ``state_getRuntimeVersion`` answer for block ``at`` (None: the head)."""
+        return self._runtimes.of(version, at)
 
     # Storage
 
@@ -209,9 +183,7 @@ class Session:
         for _ in range(3):
             keys = _keys(runtime, entries)
             version, found, values = self._query(list(keys.values()), at)
-            ruling = self.runtime_of(version, at or found)
-            if at is None:
-                self._current = ruling.runtime_version
+            ruling = self.runtime_of(version, at)
             if ruling is runtime:
                 return _snapshot(runtime, found, entries, keys, values)
             runtime = ruling
