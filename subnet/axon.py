@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import aiohttp
 from aiohttp import web
 
-from subnet import auth, codec
+from subnet import auth, codec, frames
 from subnet.admission import Buckets, Limits, address_key
 from subnet.connections import FrontDoor
 from subnet.errors import (
@@ -214,6 +214,8 @@ class Axon:
         try:
             found, message = await self._receive(exchange)
             arguments = (message, exchange.caller) if found.takes_caller else (message,)
+            if found.declared.stream:
+                return await self._stream(exchange, found, message, arguments)
             reply = await self._workers.run(found, message, arguments)
             response = self._response(exchange, 200, self._encoded(exchange, found, reply))
             self.stats.served += 1
@@ -313,6 +315,37 @@ class Axon:
         if wait:
             raise RateLimited("too many requests from this hotkey", retry_after=wait)
 
+    async def _stream(
+        self, exchange: _Exchange, found: Route, message: Synapse[Any], arguments: tuple[Any, ...]
+    ) -> web.StreamResponse:
+        """Frames as the handler yields them, each taken by the caller before the next is computed.
+
+        What goes wrong before the first is an ordinary refusal, with its status.
+        """
+        assert self._http is not None  # noqa: S101 - a request came through it
+        with self._http.cancelled_when_lost(exchange.request):
+            async with contextlib.aclosing(self._workers.stream(found, message, arguments)) as messages:
+                first = await anext(messages, None)
+                kind = frames.LINES if exchange.json else frames.CONTENT_TYPE
+                response = web.StreamResponse(headers={"Content-Type": kind, "Server": "subnet"})
+                response.enable_chunked_encoding()
+                await response.prepare(exchange.request)
+                out = frames.FrameWriter(response.write, found.declared, json=exchange.json)
+                error: WireError | None = None
+                try:
+                    while first is not None:
+                        await out.message(first)
+                        first = await anext(messages, None)
+                except WireError as failed:
+                    error = failed
+                    self.stats.refused[failed.code] += 1
+                    await out.error(failed)
+                await out.end(self._receipt(exchange, 200, out.digest).header() if self._signs(exchange) else "")
+                await response.write_eof()
+        self.stats.bytes_out += out.sent
+        self.stats.served += error is None
+        return response
+
     # Replies.
 
     def _encoded(self, exchange: _Exchange, found: Route, reply: Message) -> bytes:
@@ -339,12 +372,15 @@ class Axon:
 
     def _response(self, exchange: _Exchange, status: int, body: bytes) -> web.Response:
         headers = {"Content-Type": codec.JSON if exchange.json else codec.MSGPACK, "Server": "subnet"}
-        if self._receipts and exchange.proved:
-            headers[HEADER_RECEIPT] = self._receipt(exchange, status, body).header()
+        if self._signs(exchange):
+            headers[HEADER_RECEIPT] = self._receipt(exchange, status, hashlib.sha256(body).hexdigest()).header()
         self.stats.bytes_out += len(body)
         return web.Response(status=status, body=body, headers=headers)
 
-    def _receipt(self, exchange: _Exchange, status: int, body: bytes) -> Receipt:
+    def _signs(self, exchange: _Exchange) -> bool:
+        return self._receipts and exchange.proved
+
+    def _receipt(self, exchange: _Exchange, status: int, digest: str) -> Receipt:
         return signed(
             self._key,
             Receipt(
@@ -356,7 +392,7 @@ class Axon:
                 sender=exchange.caller.hotkey,
                 receiver=self.hotkey,
                 status=status,
-                response_digest=hashlib.sha256(body).hexdigest(),
+                response_digest=digest,
                 artifact=NO_ARTIFACT,
                 time_ns=time.time_ns(),
                 scheme=self._scheme,

@@ -11,6 +11,8 @@ import asyncio
 import logging
 import resource
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from aiohttp import web
@@ -37,6 +39,7 @@ class FrontDoor(web.Server):
         self._by_address: Counter[str] = Counter()
         self._address_of: dict[Any, str] = {}
         self._silent: dict[Any, asyncio.TimerHandle] = {}
+        self._streams: dict[Any, asyncio.Task[Any]] = {}
         self.turned_away = 0
         """Connections that were dropped for being one too many, or for saying nothing."""
 
@@ -58,6 +61,9 @@ class FrontDoor(web.Server):
         timer = self._silent.pop(handler, None)
         if timer is not None:
             timer.cancel()
+        stream = self._streams.pop(handler, None)
+        if stream is not None:
+            stream.cancel()
         address = self._address_of.pop(handler, None)
         if address is not None:
             self._by_address[address] -= 1
@@ -69,6 +75,18 @@ class FrontDoor(web.Server):
         timer = self._silent.pop(request.protocol, None)
         if timer is not None:
             timer.cancel()
+
+    @contextmanager
+    def cancelled_when_lost(self, request: web.BaseRequest) -> Iterator[None]:
+        """While in here, the running task is cancelled as soon as the request's connection is gone."""
+        task = asyncio.current_task()
+        if request.transport is None or task is None:
+            raise asyncio.CancelledError
+        self._streams[request.protocol] = task
+        try:
+            yield
+        finally:
+            self._streams.pop(request.protocol, None)
 
     def _give_up(self, handler: Any, transport: asyncio.Transport) -> None:
         self._silent.pop(handler, None)

@@ -3,6 +3,8 @@
 :meth:`Dendrite.query` encodes and hashes a request once, signs it for each peer, sends it over kept
 connections and waits until one deadline for all. Each peer ends as an :class:`Ok` with its typed, checked
 reply and the miner's receipt, or as a :class:`Failure` that says why; nothing a peer does raises.
+:meth:`~Dendrite.as_completed` gives the same results as they come, :meth:`~Dendrite.first` races peers for one
+reply, :meth:`~Dendrite.stream` reads a streamed one.
 """
 
 from __future__ import annotations
@@ -10,81 +12,36 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from subnet import auth, codec
-from subnet.errors import BadReceipt, SubnetError, WireError
+from subnet.breaker import Breakers
+from subnet.errors import DeclarationError, SubnetError
 from subnet.keys import canonical_ss58, scheme_of
 from subnet.receipts import HEADER_RECEIPT, Receipt
+from subnet.results import Failure, Ok, Reason, Refusal, Result, failure, refusal_of
+from subnet.streams import Opened, Stream
 from subnet.synapse import Declaration, Message, Synapse, check_reply, declaration
-from subnet.types import Hotkey, Netuid, Neuron, Uid
+from subnet.types import Netuid, Neuron
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
+
+__all__ = ["Dendrite", "Failure", "Ok", "Reason", "Result", "Stream"]
 
 R = TypeVar("R", bound=Message)
 
 REFUSAL_CAP: Final = 16_384
 """Bytes of a refusal that are read."""
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
-_BUSY: Final = frozenset((429, 503))
 _OWN_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
-
-
-class Reason(StrEnum):
-    """Why a peer gave no usable reply."""
-
-    TIMEOUT = "timeout"
-    """Not before the deadline."""
-    REFUSED = "refused"
-    """It answered with an error; ``code`` is what it said."""
-    UNREACHABLE = "unreachable"
-    """No connection, or one that broke."""
-    BAD_REPLY = "bad_reply"
-    """It answered with something other than the declared reply, or without a valid receipt."""
-    BUSY = "busy"
-    """It asks to come back after ``retry_after`` seconds."""
-    NO_AXON = "no_axon"
-    """The metagraph lists no address for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ok(Generic[R]):
-    """A peer's reply: of the declared type, tensors of the declared dtypes and shapes."""
-
-    uid: Uid
-    hotkey: Hotkey
-    value: R
-    elapsed: float
-    """Seconds from the first byte sent to the last one received."""
-    receipt: Receipt | None
-    """The miner's signature over request and reply, verified; None if receipts are off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A peer that gave no usable reply, and why."""
-
-    uid: Uid
-    hotkey: Hotkey
-    reason: Reason
-    code: str
-    """The error's code, as in :mod:`subnet.errors`; what a REFUSED or BUSY peer said is the peer's word."""
-    message: str
-    elapsed: float
-    """Seconds, like :attr:`Ok.elapsed`; 0 if nothing was sent."""
-    retry_after: float | None = None
-    """Seconds, where the peer said so."""
-
-
-Result: TypeAlias = Ok[R] | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +54,14 @@ class _Packed:
     digest: str
 
 
-class _Refusal(Exception):
-    """Inside this module: how one exchange ended, if not well."""
-
-    def __init__(self, reason: Reason, code: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.reason, self.code, self.retry_after = reason, code, retry_after
-
-
 class Dendrite:
     """Queries miners in the name of ``key``, a hotkey.
 
     ``netuid`` and ``genesis_hash`` must be the miners' (they are part of each receipt). With ``receipts`` a reply
     without a valid one is a BAD_REPLY. ``per_host`` bounds the exchanges with one address at a time; there is
-    no bound over all, so that peers that hang can't hold up the others. Make and use it on one event loop;
-    close it, or use it as an async context manager.
+    no bound over all, so that peers that hang can't hold up the others. ``breakers`` leave a peer alone that
+    failed to answer several times in a row (:class:`~subnet.breaker.Breakers` has the default). Make and use it
+    on one event loop; close it, or use it as an async context manager.
     """
 
     def __init__(
@@ -122,6 +72,7 @@ class Dendrite:
         genesis_hash: str = "0x" + "00" * 32,
         receipts: bool = True,
         per_host: int = 16,
+        breakers: Breakers | None = None,
     ) -> None:
         self.hotkey = canonical_ss58(key.ss58_address)
         scheme_of(key)  # a key that can't sign is told here, not at the first query
@@ -129,6 +80,7 @@ class Dendrite:
         self._netuid, self._genesis_hash, self._receipts = netuid, genesis_hash, receipts
         self._per_host = per_host
         self._hosts: dict[str, asyncio.Semaphore] = {}
+        self._breakers = Breakers() if breakers is None else breakers
         self._last_nonce = 0
         self._session: aiohttp.ClientSession | None = None
 
@@ -145,20 +97,104 @@ class Dendrite:
         default the synapse's own; the longest of a sequence) is one deadline for all of them. Raises
         WrongType or BadTensor for a request that can't be encoded, ValueError for a sequence of another length.
         """
-        requests = [request] * len(peers) if isinstance(request, Synapse) else list(request)
-        if len(requests) != len(peers):
-            raise ValueError(f"{len(requests)} requests for {len(peers)} peers")
-        packed: dict[int, _Packed] = {}
-        for one in requests:
-            if id(one) not in packed:
-                packed[id(one)] = _pack(one)
-        longest = max((p.declared.timeout for p in packed.values()), default=0.0)
-        deadline = asyncio.get_running_loop().time() + (longest if timeout is None else timeout)
-        asked = sorted(zip(peers, requests, strict=True), key=lambda pair: pair[0].uid)
+        asked, deadline = self._prepare(peers, request, timeout)
         results: list[Ok[R] | Failure] = await asyncio.gather(
-            *(self._ask(peer, packed[id(one)], deadline) for peer, one in asked)
+            *(self._ask(peer, packed, deadline) for peer, packed in asked)
         )
         return results
+
+    @asynccontextmanager
+    async def as_completed(
+        self,
+        peers: Sequence[Neuron],
+        request: Synapse[R] | Sequence[Synapse[R]],
+        *,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[AsyncGenerator[Ok[R] | Failure, None], None]:
+        """As :meth:`query`, but each result as soon as it is there::
+
+            async with dendrite.as_completed(peers, request) as results:
+                async for result in results: ...
+
+        Leaving the block cancels what is still under way.
+        """
+        asked, deadline = self._prepare(peers, request, timeout)
+        tasks = [asyncio.ensure_future(self._ask(peer, packed, deadline)) for peer, packed in asked]
+
+        async def results() -> AsyncGenerator[Ok[R] | Failure, None]:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+
+        try:
+            yield results()
+        finally:
+            await _cancel(tasks)
+
+    async def first(
+        self, peers: Sequence[Neuron], request: Synapse[R], *, hedge: float, timeout: float | None = None
+    ) -> Ok[R] | Failure:
+        """One reply, from whichever of ``peers`` gives it first.
+
+        The first peer is asked; each time ``hedge`` seconds pass without a reply, or a peer fails, the next one is
+        asked as well. The first Ok is the result and the others are cancelled; if all fail, the last
+        Failure is. ``timeout`` as in :meth:`query`. Raises DeclarationError for a synapse that is not declared
+        ``idempotent=True``, ValueError without peers.
+        """
+        if not peers:
+            raise ValueError("first() needs a peer to ask")
+        packed = _pack(request)
+        if not packed.declared.idempotent:
+            raise DeclarationError(
+                f"{packed.declared.name} is not declared idempotent",
+                remedy=f"Write class {packed.declared.name}(..., idempotent=True) if a second peer may be asked too.",
+            )
+        deadline = asyncio.get_running_loop().time() + (packed.declared.timeout if timeout is None else timeout)
+        running: set[asyncio.Task[Ok[R] | Failure]] = set()
+        waiting = list(peers)
+        try:
+            while True:
+                if waiting:
+                    running.add(asyncio.ensure_future(self._ask(waiting.pop(0), packed, deadline)))
+                done, running = await asyncio.wait(
+                    running, timeout=hedge if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                results = [task.result() for task in done]
+                for result in results:
+                    if isinstance(result, Ok):
+                        return result
+                if results and not running and not waiting:
+                    return results[-1]
+        finally:
+            await _cancel(list(running))
+
+    def stream(
+        self,
+        peer: Neuron,
+        request: Synapse[R],
+        *,
+        timeout: float | None = None,
+        chunk_timeout: float | None = None,
+    ) -> Stream[R]:
+        """A streamed reply: ``async with dendrite.stream(peer, request) as messages: async for ...``.
+
+        ``timeout`` is for the whole, ``chunk_timeout`` between two messages, in seconds (defaults: the
+        synapse's own); the consumer's time counts in the first. Raises DeclarationError for a synapse that is
+        not declared ``stream=True``; what a peer does raises StreamFailed.
+        """
+        packed = _pack(request)
+        declared = packed.declared
+        if not declared.stream:
+            raise DeclarationError(
+                f"{declared.name} is answered with one reply", remedy="Ask with query, or declare it with stream=True."
+            )
+        return Stream(
+            peer,
+            request,
+            declared,
+            partial(self._open_stream, peer, packed),
+            timeout=declared.timeout if timeout is None else timeout,
+            chunk_timeout=declared.chunk_timeout if chunk_timeout is None else chunk_timeout,
+        )
 
     async def close(self) -> None:
         """Close every connection."""
@@ -172,79 +208,138 @@ class Dendrite:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
+    def _prepare(
+        self, peers: Sequence[Neuron], request: Synapse[R] | Sequence[Synapse[R]], timeout: float | None
+    ) -> tuple[list[tuple[Neuron, _Packed]], float]:
+        """Who is asked what, in the order of uid, and until when."""
+        requests = [request] * len(peers) if isinstance(request, Synapse) else list(request)
+        if len(requests) != len(peers):
+            raise ValueError(f"{len(requests)} requests for {len(peers)} peers")
+        packed: dict[int, _Packed] = {}
+        for one in requests:
+            if id(one) not in packed:
+                packed[id(one)] = _pack(one)
+                if packed[id(one)].declared.stream:
+                    raise DeclarationError(
+                        f"{packed[id(one)].declared.name} is answered with a stream", remedy="Ask with stream."
+                    )
+        longest = max((p.declared.timeout for p in packed.values()), default=0.0)
+        deadline = asyncio.get_running_loop().time() + (longest if timeout is None else timeout)
+        asked = sorted(zip(peers, requests, strict=True), key=lambda pair: pair[0].uid)
+        return [(peer, packed[id(one)]) for peer, one in asked], deadline
+
     async def _ask(self, peer: Neuron, packed: _Packed, deadline: float) -> Ok[Any] | Failure:
         """One peer, to its end: every way in which it can go wrong becomes a Failure."""
         started = 0.0
         try:
-            if peer.axon is None or not peer.axon.port:
-                raise _Refusal(Reason.NO_AXON, "dendrite.no-axon", "the metagraph lists no address for it")
-            url, host = _address(peer.axon.url, packed.declared.name)
-            async with asyncio.timeout_at(deadline), self._slot(host):
-                started = time.perf_counter()
-                try:
-                    value, receipt = await self._exchange(peer, url, packed)
-                except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-                    # A kept connection that the peer closed just as we wrote; work units are idempotent.
-                    value, receipt = await self._exchange(peer, url, packed)
+            url, circuit = self._way(peer, packed)
+            try:
+                async with asyncio.timeout_at(deadline), self._slot(url):
+                    started = time.perf_counter()
+                    response, nonce = await self._post(peer, url, packed)
+                    async with response:
+                        value, receipt = await self._reply(peer, url, packed, nonce, response)
+            except BaseException as error:
+                self._learn(circuit, error)
+                raise
+            self._learn(circuit, None)
             return Ok(peer.uid, peer.hotkey, value, time.perf_counter() - started, receipt)
-        except TimeoutError:
-            why = _Refusal(Reason.TIMEOUT, "dendrite.timeout", "no reply before the deadline")
-        except _Refusal as refusal:
-            why = refusal
-        except (WireError, BadReceipt) as error:
-            why = _Refusal(Reason.BAD_REPLY, error.code, str(error))
-        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
-            why = _Refusal(Reason.BAD_REPLY, "dendrite.bad-http", str(error)[:200])
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            why = _Refusal(Reason.UNREACHABLE, "dendrite.unreachable", str(error)[:200] or type(error).__name__)
-        elapsed = time.perf_counter() - started if started else 0.0
-        return Failure(peer.uid, peer.hotkey, why.reason, why.code, str(why), elapsed, why.retry_after)
+        except Exception as error:
+            return failure(peer, error, time.perf_counter() - started if started else 0.0)
 
-    async def _exchange(self, peer: Neuron, url: URL, packed: _Packed) -> tuple[Any, Receipt | None]:
-        """Sign, send, read, check: the reply and its receipt, or an exception that ``_ask`` knows."""
-        path, nonce = url.raw_path_qs, self._nonce()
+    def _way(self, peer: Neuron, packed: _Packed) -> tuple[URL, str]:
+        """Where the peer is asked, and the name of its circuit; a Refusal if it can't be, or had better not be."""
+        if peer.axon is None or not peer.axon.port:
+            raise Refusal(Reason.NO_AXON, "dendrite.no-axon", "the metagraph lists no address for it")
+        circuit = f"{peer.hotkey} {peer.axon.url}"
+        wait = self._breakers.wait(circuit)
+        if wait:
+            raise Refusal(
+                Reason.UNREACHABLE, "dendrite.circuit-open", "it failed to answer several times in a row", wait
+            )
+        return _address(peer.axon.url, packed.declared.name), circuit
+
+    def _learn(self, circuit: str, error: BaseException | None) -> None:
+        """Tell the breakers how an exchange ended."""
+        if isinstance(error, TimeoutError | aiohttp.ClientConnectionError | OSError):
+            self._breakers.failed(circuit)
+        elif isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+            self._breakers.unknown(circuit)
+        else:
+            self._breakers.answered(circuit)
+
+    async def _post(self, peer: Neuron, url: URL, packed: _Packed) -> tuple[aiohttp.ClientResponse, int]:
+        """Sign and send: the response, its headers read, and the nonce."""
+        try:
+            return await self._send(peer, url, packed)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            # A kept connection that the peer closed just as we wrote; work units are idempotent.
+            return await self._send(peer, url, packed)
+
+    async def _send(self, peer: Neuron, url: URL, packed: _Packed) -> tuple[aiohttp.ClientResponse, int]:
+        nonce = self._nonce()
         headers = auth.sign_digest(
             self._key,
             sender=self.hotkey,
             method="POST",
-            path=path,
+            path=url.raw_path_qs,
             digest=packed.digest,
             receiver=peer.hotkey,
             nonce_ns=nonce,
         )
         headers["Content-Type"] = codec.MSGPACK
-        async with self._open_session().post(url, data=packed.body, headers=headers, allow_redirects=False) as response:
-            if "Content-Encoding" in response.headers:
-                raise _Refusal(Reason.BAD_REPLY, "wire.unknown-encoding", "the reply is compressed")
-            cap = packed.declared.max_reply if response.status == 200 else REFUSAL_CAP
-            body = await _read(response, cap)
-        if response.status != 200:
-            raise _refusal(response, body)
-        receipt = self._check_receipt(peer, path, packed.digest, nonce, response, body) if self._receipts else None
+        response = await self._open_session().post(url, data=packed.body, headers=headers, allow_redirects=False)
+        return response, nonce
+
+    async def _reply(
+        self, peer: Neuron, url: URL, packed: _Packed, nonce: int, response: aiohttp.ClientResponse
+    ) -> tuple[Any, Receipt | None]:
+        """Read and check: the reply and its receipt, or an exception that ``failure`` knows."""
+        await _check_status(response)
+        body = await _read(response, packed.declared.max_reply)
+        digest = hashlib.sha256(body).hexdigest()
+        receipt = self._check_receipt(
+            response.headers.get(HEADER_RECEIPT, ""), digest, peer=peer, url=url, packed=packed, nonce=nonce
+        )
         value = codec.decode(packed.declared.response, body, json=_is_json(response))
         check_reply(packed.request, value)
         return value, receipt
 
+    async def _open_stream(self, peer: Neuron, packed: _Packed, deadline: float) -> Opened:
+        """The response to a stream's request, its status good; the slot is the caller's to give back."""
+        url, circuit = self._way(peer, packed)
+        slot = self._slot(url)
+        try:
+            async with asyncio.timeout_at(deadline), AsyncExitStack() as undo:
+                await undo.enter_async_context(slot)
+                response, nonce = await self._post(peer, url, packed)
+                undo.callback(response.close)
+                await _check_status(response)
+                undo.pop_all()
+        except BaseException as error:
+            self._learn(circuit, error)
+            raise
+        self._learn(circuit, None)
+        check = partial(self._check_receipt, peer=peer, url=url, packed=packed, nonce=nonce)
+        return Opened(response, slot.release, check)
+
     def _check_receipt(
-        self,
-        peer: Neuron,
-        path: str,
-        digest: str,
-        nonce: int,
-        response: aiohttp.ClientResponse,
-        body: bytes | bytearray,
-    ) -> Receipt:
+        self, header: str, digest: str, *, peer: Neuron, url: URL, packed: _Packed, nonce: int
+    ) -> Receipt | None:
+        """The verified receipt of a reply with this digest; None with receipts off. Raises BadReceipt."""
+        if not self._receipts:
+            return None
         receipt = Receipt.from_header(
-            response.headers.get(HEADER_RECEIPT, ""),
+            header,
             genesis_hash=self._genesis_hash,
             netuid=self._netuid,
-            path=path,
-            request_digest=digest,
+            path=url.raw_path_qs,
+            request_digest=packed.digest,
             nonce_ns=nonce,
             sender=self.hotkey,
             receiver=peer.hotkey,
-            status=response.status,
-            response_digest=hashlib.sha256(body).hexdigest(),
+            status=200,
+            response_digest=digest,
         )
         receipt.verify()
         return receipt
@@ -254,7 +349,8 @@ class Dendrite:
         self._last_nonce = max(self._last_nonce + 1, time.time_ns())
         return self._last_nonce
 
-    def _slot(self, host: str) -> asyncio.Semaphore:
+    def _slot(self, url: URL) -> asyncio.Semaphore:
+        host = url.authority
         found = self._hosts.get(host)
         if found is None:
             if len(self._hosts) >= 4096:  # addresses come from the chain, so from anyone
@@ -286,8 +382,23 @@ def _pack(request: Synapse[Any]) -> _Packed:
 
 
 @lru_cache(maxsize=8192)
-def _address(base: str, name: str) -> tuple[URL, str]:
-    return URL(f"{base}/{name}", encoded=True), base
+def _address(base: str, name: str) -> URL:
+    return URL(f"{base}/{name}", encoded=True)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _check_status(response: aiohttp.ClientResponse) -> None:
+    """Raise the Refusal that anything but a plain 200 is."""
+    if "Content-Encoding" in response.headers:
+        raise Refusal(Reason.BAD_REPLY, "wire.unknown-encoding", "the reply is compressed")
+    if response.status != 200:
+        body = await _read(response, REFUSAL_CAP)
+        raise refusal_of(body, response.status, response.headers, json=_is_json(response))
 
 
 async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes | bytearray:
@@ -302,37 +413,9 @@ async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes | bytearray
             body += chunk
     if max(declared, len(body)) > cap:
         response.close()
-        raise _Refusal(Reason.BAD_REPLY, "wire.body-too-large", f"the reply is larger than {cap} bytes")
+        raise Refusal(Reason.BAD_REPLY, "wire.body-too-large", f"the reply is larger than {cap} bytes")
     return body
-
-
-def _refusal(response: aiohttp.ClientResponse, body: bytes | bytearray) -> _Refusal:
-    """What a peer that answered with an error said, as far as it makes sense."""
-    said: dict[str, Any] = {}
-    try:
-        data = codec.decode_data(body, json=_is_json(response))
-        said = data if isinstance(data, dict) else {}
-    except WireError:
-        pass  # an error page of something else: its status says enough
-    code = _text(said.get("code", f"http.{response.status}"), 80)
-    message = _text(said.get("message", response.reason), 500)
-    if response.status in _BUSY:
-        return _Refusal(Reason.BUSY, code, message, _seconds(response.headers.get("Retry-After")))
-    if response.status == 504:
-        return _Refusal(Reason.TIMEOUT, code, message)
-    if response.status < 400:
-        return _Refusal(Reason.BAD_REPLY, code, f"status {response.status} is no reply")
-    return _Refusal(Reason.REFUSED, code, message)
-
-
-def _text(said: Any, length: int) -> str:
-    """A peer's word as text that can be stored and encoded: short, and without lone surrogates."""
-    return str(said)[:length].encode("utf-8", "replace").decode()
 
 
 def _is_json(response: aiohttp.ClientResponse) -> bool:
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == codec.JSON
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isascii() and text.isdigit() and len(text) < 6 else None

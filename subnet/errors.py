@@ -22,6 +22,7 @@
     │       ├── StaleRequest  401       ├── ReplayedRequest   409
     │       └── BadSignature  401
     ├── BadReceipt                      a receipt that does not prove its reply
+    ├── StreamFailed                    a streamed reply that was refused, broke off, or took too long
     └── ChainError
         ├── ChainUnreachable            no endpoint answers
         ├── ChainTimeout                an endpoint answers too late
@@ -293,6 +294,21 @@ class BadReceipt(SubnetError):
     code = "receipt"
     exit_code = 11
     remedy = "Treat the reply as unsigned: the miner, or something between, changed it."
+
+
+class StreamFailed(SubnetError):
+    """A streamed reply that was refused, broke off, took too long or could not be believed.
+
+    ``failure`` (a :class:`subnet.Failure`) says which, as for a reply that is no stream.
+    """
+
+    code = "dendrite.stream"
+    exit_code = 12
+    remedy = "Score what came before as you see fit, and ask another peer."
+
+    def __init__(self, message: str, *, failure: Any, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.failure = failure
 
 
 class ChainError(SubnetError):

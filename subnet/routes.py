@@ -7,9 +7,9 @@ Whatever looks like one and can't work is a DeclarationError that names it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from subnet.errors import DeclarationError
 from subnet.synapse import Declaration, Message, Synapse, declaration
@@ -25,6 +25,7 @@ class Route:
     declared: Declaration
     handler: Callable[..., Any]
     is_async: bool
+    """Whether it runs on the loop: an ``async def``, with or without ``yield``."""
     takes_caller: bool
 
 
@@ -40,7 +41,8 @@ def route(handler: Callable[..., Any]) -> Route:
         )
     check_reply_annotation(handler, synapse, name)
     takes_caller = len([p for p in parameters if p.kind in _POSITIONAL]) > 1
-    return Route(synapse, declaration(synapse), handler, inspect.iscoroutinefunction(handler), takes_caller)
+    is_async = inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)
+    return Route(synapse, declaration(synapse), handler, is_async, takes_caller)
 
 
 def synapse_of(
@@ -76,9 +78,12 @@ def synapse_of(
 
 def check_reply_annotation(function: Callable[..., Any], synapse: type[Synapse[Any]], name: str) -> None:
     """Raise DeclarationError unless ``function`` says that it returns what ``synapse`` is answered with."""
-    wanted = declaration(synapse).response
+    declared = declaration(synapse)
+    wanted = declared.response
     written = inspect.signature(function).return_annotation
     remedy = f"Annotate it: -> {wanted.__name__}."
+    if declared.stream:
+        remedy = f"Write a generator: def or async def that yields, -> Iterator or AsyncIterator[{wanted.__name__}]."
     if written is inspect.Signature.empty:
         raise DeclarationError(f"{name} does not say what it returns", remedy=remedy)
     try:
@@ -88,12 +93,30 @@ def check_reply_annotation(function: Callable[..., Any], synapse: type[Synapse[A
             f"{name}: the annotation {written!r} does not resolve: {error}",
             remedy="Import the reply at the top of the module, not under TYPE_CHECKING.",
         ) from None
+    if declared.stream:
+        reply = _streamed(function, reply)
+    elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise DeclarationError(
+            f"{name} yields, but {synapse.__name__} is answered with one {wanted.__name__}",
+            remedy="Return the reply; or declare the synapse with stream=True, at both ends.",
+        )
     if not (isinstance(reply, type) and issubclass(reply, Message) and issubclass(reply, wanted)):
         raise DeclarationError(
-            f"{name} returns {getattr(reply, '__name__', reply)},"
+            f"{name} returns {getattr(reply, '__name__', written)},"
             f" but {synapse.__name__} is answered with {wanted.__name__}",
             remedy=remedy,
         )
+
+
+def _streamed(function: Callable[..., Any], annotation: Any) -> Any:
+    """What a generator function yields by its annotation; None if it is no generator, or not annotated as one."""
+    if inspect.isasyncgenfunction(function):
+        kinds: tuple[Any, ...] = (AsyncIterator, AsyncGenerator, AsyncIterable)
+    elif inspect.isgeneratorfunction(function):
+        kinds = (Iterator, Generator, Iterable)
+    else:
+        return None
+    return get_args(annotation)[0] if get_origin(annotation) in kinds else None
 
 
 def _resolve(annotation: Any, function: Callable[..., Any]) -> Any:

@@ -100,7 +100,15 @@ class Declaration:
     max_request: int
     """Largest body of a request, in bytes."""
     max_reply: int
-    """Largest body of a reply, in bytes."""
+    """Largest body of a reply, in bytes; of a stream, all its messages together."""
+    stream: bool = False
+    """Whether it is answered with a stream of ``response`` messages instead of one."""
+    chunk_timeout: float = 0.0
+    """Seconds between two messages of a stream."""
+    max_chunk: int = 0
+    """Largest message of a stream, in bytes."""
+    idempotent: bool = False
+    """Whether asking two peers for the same does no harm, so that a slow one may be raced by another."""
 
 
 def _declare(cls: MessageMeta, namespace: Mapping[str, Any], said: Mapping[str, Any]) -> None:
@@ -111,14 +119,29 @@ def _declare(cls: MessageMeta, namespace: Mapping[str, Any], said: Mapping[str, 
             raise DeclarationError(f"{cls.__name__}: {', '.join(said)} only make sense on a Synapse[SomeReply]")
         return
     base = inherited or Declaration("", Message, 12.0, 16 * MiB, 16 * MiB)
+    stream, idempotent = (bool(said.get(key, getattr(base, key))) for key in ("stream", "idempotent"))
+    if not stream and said.keys() & {"chunk_timeout", "max_chunk"}:
+        raise DeclarationError(f"{cls.__name__}: chunk_timeout and max_chunk only make sense with stream=True")
     name = said.get("path", cls.__name__)
     if not _PATH.fullmatch(name):
         raise DeclarationError(f"{cls.__name__}: path {name!r} may hold letters, digits, _ and -, parted by /")
     timeout = float(said.get("timeout", base.timeout))
     caps = {key: int(said.get(key, getattr(base, key))) for key in ("max_request", "max_reply")}
-    if not 0 < timeout < float("inf") or min(caps.values()) < 1:
-        raise DeclarationError(f"{cls.__name__}: timeout and size limits must be above zero and finite")
-    cls.__declaration__ = Declaration(name, response or base.response, timeout, **caps)
+    chunk_timeout = float(said.get("chunk_timeout", base.chunk_timeout or timeout)) if stream else 0.0
+    max_chunk = int(said.get("max_chunk", base.max_chunk or min(caps["max_reply"], MiB))) if stream else 0
+    seconds, sizes = [timeout, *[chunk_timeout] * stream], [*caps.values(), *[max_chunk] * stream]
+    if not all(0 < one < float("inf") for one in seconds) or min(sizes) < 1:
+        raise DeclarationError(f"{cls.__name__}: timeouts and size limits must be above zero and finite")
+    cls.__declaration__ = Declaration(
+        name,
+        response or base.response,
+        timeout,
+        **caps,
+        stream=stream,
+        chunk_timeout=chunk_timeout,
+        max_chunk=max_chunk,
+        idempotent=idempotent,
+    )
 
 
 def _response_of(namespace: Mapping[str, Any]) -> type[Message] | None:
@@ -148,9 +171,22 @@ class MessageMeta(msgspec.StructMeta):
         max_request: int | None = None,
         max_reply: int | None = None,
         path: str | None = None,
+        stream: bool | None = None,
+        chunk_timeout: float | None = None,
+        max_chunk: int | None = None,
+        idempotent: bool | None = None,
         **struct_options: Any,
     ) -> MessageMeta:
-        said = {"timeout": timeout, "max_request": max_request, "max_reply": max_reply, "path": path}
+        said = {
+            "timeout": timeout,
+            "max_request": max_request,
+            "max_reply": max_reply,
+            "path": path,
+            "stream": stream,
+            "chunk_timeout": chunk_timeout,
+            "max_chunk": max_chunk,
+            "idempotent": idempotent,
+        }
         cls = super().__new__(mcls, name, bases, namespace, **struct_options)
         _declare(cls, namespace, {key: value for key, value in said.items() if value is not None})
         return cls
@@ -192,6 +228,11 @@ class Synapse(Message, Generic[ResponseT]):
 
     ``timeout`` (seconds, default 12), ``max_request`` and ``max_reply`` (bytes of body, default 16 MiB) and
     ``path`` (default: the class's name). Both ends hold them; they don't travel.
+
+    ``stream=True`` has it answered with any number of ``ResponseT``, one after the other, with at most
+    ``chunk_timeout`` seconds between two (default: the timeout, which is for all of them) and ``max_chunk`` bytes
+    each (default 1 MiB); ``max_reply`` is for all together. ``idempotent=True`` says that a second peer may be
+    asked for the same (:meth:`subnet.Dendrite.first`).
     """
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any, Final
 
 from subnet.admission import Limits
 from subnet.errors import Busy, HandlerFailed, HandlerTimeout, NotPermitted, RateLimited, WireError
@@ -19,6 +20,12 @@ from subnet.synapse import Message, Synapse, check_reply
 from subnet.threads import Threads
 
 log = logging.getLogger(__name__)
+
+CLOSING: Final = 5.0
+"""Seconds that a stream's generator has to clean up after its caller has gone."""
+_DONE: Final = object()
+_USER_CODE: Final = (Exception, SystemExit, asyncio.CancelledError)
+"""What a handler may raise; it must not take us along."""
 
 
 class Workers:
@@ -44,36 +51,83 @@ class Workers:
         Raises Busy, HandlerTimeout, HandlerFailed, and what a handler may refuse with on purpose
         (NotPermitted, RateLimited, Busy).
         """
-        name, seconds = found.declared.name, found.declared.timeout
-        if self._slots.locked() and self.waiting >= self._limits.queue:
-            raise Busy(f"{self.waiting} requests are waiting already", retry_after=1.0)
-        limit = asyncio.timeout(seconds)
+        self._check_queue()
+        limit = asyncio.timeout(found.declared.timeout)
         try:
             async with limit:
-                reply: Message = await self._in_slot(found, arguments)
-        except (NotPermitted, RateLimited, Busy):
-            raise
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # user code; it must not take us along
-            if isinstance(error, asyncio.CancelledError) and _being_cancelled():
-                raise
-            if isinstance(error, TimeoutError) and limit.expired():
-                log.warning("the handler of %s took over %gs", name, seconds)
-                raise HandlerTimeout(f"no reply within {seconds:g}s") from None
-            log.exception("the handler of %s failed", name)
-            raise HandlerFailed("the handler failed") from None
-        try:
-            check_reply(request, reply)
-        except WireError as error:
-            log.error("the handler of %s gave a reply that can't be sent: %s", name, error)
-            raise HandlerFailed("the handler's reply was not what its synapse declares") from None
-        return reply
+                reply = await self._in_slot(found, arguments)
+        except _USER_CODE as error:
+            raise _told(error, found, limit) from None
+        return _checked(found, request, reply)
 
-    async def _in_slot(self, found: Route, arguments: tuple[Any, ...]) -> Any:
+    async def stream(
+        self, found: Route, request: Synapse[Any], arguments: tuple[Any, ...]
+    ) -> AsyncGenerator[Message, None]:
+        """The handler's messages, checked, one by one; nothing is computed ahead of who takes them.
+
+        Raises as :meth:`run`. To close it ends the handler: an async one at once, a plain one after the
+        message that it is at. The handler's slot is taken until then.
+        """
+        self._check_queue()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + found.declared.timeout
+        limit = asyncio.timeout_at(end)
+        try:
+            async with limit:
+                await self._take_slot()
+        except _USER_CODE as error:
+            raise _told(error, found, limit) from None
+        source: Any = None
+        try:
+            while True:
+                limit = asyncio.timeout_at(min(end, loop.time() + found.declared.chunk_timeout))
+                try:
+                    async with limit:
+                        if source is None:
+                            source = self._source(found, arguments)
+                        message = await anext(source)
+                except StopAsyncIteration:
+                    return
+                except _USER_CODE as error:
+                    raise _told(error, found, limit) from None
+                yield _checked(found, request, message)
+        finally:
+            await self._finish(source)
+
+    def _source(self, found: Route, arguments: tuple[Any, ...]) -> Any:
+        if found.is_async:
+            return found.handler(*arguments)
+        return _Stepped(found.handler(*arguments), self._threads)
+
+    async def _finish(self, source: Any) -> None:
+        """Close a stream's generator and give its slot back."""
+        if isinstance(source, _Stepped):
+            source.close(self._slots.release)
+            return
+        try:
+            if source is not None:
+                async with asyncio.timeout(CLOSING):
+                    await source.aclose()
+        except _USER_CODE as error:
+            if _being_cancelled() and isinstance(error, asyncio.CancelledError):
+                raise
+            log.warning("a handler's stream did not end well: %r", error)
+        finally:
+            self._slots.release()
+
+    def _check_queue(self) -> None:
+        if self._slots.locked() and self.waiting >= self._limits.queue:
+            raise Busy(f"{self.waiting} requests are waiting already", retry_after=1.0)
+
+    async def _take_slot(self) -> None:
         self.waiting += 1
         try:
             await self._slots.acquire()
         finally:
             self.waiting -= 1
+
+    async def _in_slot(self, found: Route, arguments: tuple[Any, ...]) -> Any:
+        await self._take_slot()
         if found.is_async:
             try:
                 return await found.handler(*arguments)
@@ -86,8 +140,67 @@ class Workers:
 
     def _free_slot(self, future: asyncio.Future[Any]) -> None:
         self._slots.release()
-        if not future.cancelled():
-            future.exception()  # marks it as seen: whoever timed out will not look again
+        _see(future)
+
+
+class _Stepped:
+    """A plain generator, a step at a time on the handlers' threads."""
+
+    def __init__(self, generator: Generator[Message, None, None], threads: Threads) -> None:
+        self._generator, self._threads = generator, threads
+        self._step: asyncio.Future[Any] | None = None
+
+    async def __anext__(self) -> Message:
+        self._step = self._threads.submit(next, self._generator, _DONE)
+        self._step.add_done_callback(_see)
+        message: Message = await asyncio.shield(self._step)  # as above: the thread goes on
+        if message is _DONE:
+            raise StopAsyncIteration
+        return message
+
+    def close(self, then: Callable[[], None]) -> None:
+        """Close the generator, once the step that it is at is over, and call ``then``."""
+
+        def step_is_over(_: object) -> None:
+            closing = self._threads.submit(self._generator.close)
+            closing.add_done_callback(_see)
+            closing.add_done_callback(lambda _: then())
+
+        if self._step is None or self._step.done():
+            step_is_over(None)
+        else:
+            self._step.add_done_callback(step_is_over)
+
+
+def _told(error: BaseException, found: Route, limit: asyncio.Timeout) -> BaseException:
+    """What the caller hears of a handler that raised."""
+    name = found.declared.name
+    if isinstance(error, (NotPermitted, RateLimited, Busy)):
+        return error
+    if isinstance(error, asyncio.CancelledError) and _being_cancelled():
+        return error
+    if isinstance(error, TimeoutError) and limit.expired():
+        declared = found.declared
+        between = f", or {declared.chunk_timeout:g}s to the next message" if declared.stream else ""
+        log.warning("the handler of %s took over %gs%s", name, declared.timeout, between)
+        return HandlerTimeout(f"no reply within {declared.timeout:g}s{between}")
+    log.error("the handler of %s failed", name, exc_info=error)
+    return HandlerFailed("the handler failed")
+
+
+def _checked(found: Route, request: Synapse[Any], reply: Message) -> Message:
+    try:
+        check_reply(request, reply)
+    except WireError as error:
+        log.error("the handler of %s gave a reply that can't be sent: %s", found.declared.name, error)
+        raise HandlerFailed("the handler's reply was not what its synapse declares") from None
+    return reply
+
+
+def _see(future: asyncio.Future[Any]) -> None:
+    """Mark a future's exception as seen: whoever timed out will not look again."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _being_cancelled() -> bool:

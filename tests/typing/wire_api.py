@@ -5,7 +5,7 @@ from typing import Annotated, assert_type
 
 import numpy as np
 
-from subnet.dendrite import Dendrite, Failure, Ok
+from subnet.dendrite import Dendrite, Failure, Ok, Stream
 from subnet.receipts import Receipt
 from subnet.synapse import Message, Spec, Synapse, Tensor
 from subnet.types import Neuron
@@ -31,3 +31,22 @@ async def ask(dendrite: Dendrite, peers: Sequence[Neuron]) -> None:
             assert_type(reply, Failure)
     several = [Classify(images=np.zeros((1, 8, 8), np.uint8)) for _ in peers]
     assert_type(await dendrite.query(peers, several), list[Ok[Labels] | Failure])
+
+
+class Token(Message):
+    text: str
+
+
+class Generate(Synapse[Token], stream=True, chunk_timeout=1.0, idempotent=True):
+    prompt: str
+
+
+async def read(dendrite: Dendrite, peers: Sequence[Neuron]) -> None:
+    async with dendrite.stream(peers[0], Generate(prompt="a")) as tokens:
+        assert_type(tokens, Stream[Token])
+        async for token in tokens:
+            assert_type(token, Token)
+    assert_type(await dendrite.first(peers, Generate(prompt="a"), hedge=0.1), Ok[Token] | Failure)
+    async with dendrite.as_completed(peers, Generate(prompt="a")) as results:
+        async for result in results:
+            assert_type(result, Ok[Token] | Failure)
