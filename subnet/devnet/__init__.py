@@ -6,7 +6,8 @@
         print(node.url)
 
 A request travels :mod:`~subnet.devnet.server` (sockets) → :mod:`~subnet.devnet.rpc` (JSON-RPC) →
-:mod:`~subnet.devnet.methods` → :mod:`~subnet.devnet.pool` or :mod:`~subnet.devnet.chain`; a block
+:mod:`~subnet.devnet.methods`, on its connection's :mod:`~subnet.devnet.session` →
+:mod:`~subnet.devnet.pool` or :mod:`~subnet.devnet.chain`; a block
 travels :mod:`~subnet.devnet.node` → :mod:`~subnet.devnet.chain` → :mod:`~subnet.devnet.runtime` →
 the pallets, and back as one SQLite transaction and a notification.
 """

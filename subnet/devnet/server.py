@@ -10,7 +10,10 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from subnet.devnet.node import Node, Session
+from subnet.devnet import methods
+from subnet.devnet.node import Node
+from subnet.devnet.rpc import answer
+from subnet.devnet.session import Session
 from subnet.errors import DevnetError
 
 logger = logging.getLogger(__name__)
@@ -123,7 +126,7 @@ class Server:
         try:
             async for message in socket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    await session.handle(message.data)
+                    await _handle(session, message.data)
                     # a client that asks faster than it reads waits for itself, and one client's
                     # flood of requests leaves time for blocks and other clients
                     await outbox.room()
@@ -154,8 +157,19 @@ class Server:
             replies.append(message)
             return True
 
-        await Session(self.node, send, lambda: None, streams=False).handle(body)
+        await _handle(Session(self.node, send, lambda: None, streams=False), body)
         return web.Response(text=replies[0] if replies else "", content_type="application/json")
+
+
+async def _handle(session: Session, message: str | bytes) -> None:
+    """Answer one message, and send what comes after the answer after it."""
+    answered = await answer(message, lambda name, params: methods.call(session, name, params))
+    if answered is None:
+        return
+    reply, afters = answered
+    session.put(reply)
+    for after in afters:
+        after()
 
 
 def _cancel(writer: asyncio.Future[None]) -> None:

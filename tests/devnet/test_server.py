@@ -15,12 +15,12 @@ import aiohttp
 import pytest
 from substrateinterface import Keypair
 
-from subnet.devnet import Devnet, devnet, methods, rpc
+from subnet.devnet import Devnet, devnet, rpc
 from subnet.devnet import server as servers
-from subnet.devnet.methods import METHODS
-from subnet.devnet.node import MAX_SUBSCRIPTIONS
+from subnet.devnet.methods import METHODS, state
 from subnet.devnet.pallets.system import System, Timestamp
 from subnet.devnet.rpc import to_hex
+from subnet.devnet.session import MAX_SUBSCRIPTIONS
 from subnet.errors import DevnetError
 
 ALICE = Keypair.create_from_uri("//Alice")
@@ -365,7 +365,7 @@ async def test_a_value_asked_for_many_times_is_sent_once(
     await socket.ask("dev_setStorage", [[key, "0x" + "ab" * 1000]])
     (found,) = await socket.ask("state_queryStorageAt", [key] * 2000)
     assert found["changes"] == [[key, "0x" + "ab" * 1000]]
-    monkeypatch.setattr(methods, "MAX_ANSWER", 500)
+    monkeypatch.setattr(state, "MAX_ANSWER", 500)
     assert (await socket.ask("state_queryStorageAt", [key]))["code"] == -32602
 
 
