@@ -2,6 +2,7 @@
 #   make demo             the demo (EXTRAS=torch adds a torch miner; ARGS='--seed 2' passes options on)
 #   make demo-check       the demo's order of earnings, for five seeds
 #   make test             the tests
+#   make test-clients     bittensor and @polkadot/api against the local chain, installed from their registries
 #   make lint             ruff, mypy, import-linter, and pyright where there is node
 #   make wheel-check      a wheel, in an empty environment beside PyPI's validators
 #   make bench            the benchmarks
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 COMMA := ,
 DEMO := examples$(if $(EXTRAS),$(COMMA)$(EXTRAS))
 
-.PHONY: setup demo demo-check test lint wheel-check bench clean
+.PHONY: setup demo demo-check test test-clients lint wheel-check bench clean
 
 demo: $(VENV)/.with-$(DEMO)
 	$(BIN)/subnet demo $(ARGS)
@@ -28,6 +29,12 @@ setup: $(VENV)/.with-dev
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
+
+CLIENTS := tests/clients
+POLKADOT := $(CLIENTS)/polkadot/node_modules
+
+test-clients: setup .venv-bittensor/.installed $(POLKADOT)
+	$(BIN)/python -m pytest -m 'client_bittensor or client_polkadot' $(CLIENTS) $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -43,11 +50,20 @@ bench: setup
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bittensor $(POLKADOT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x ...")'
 	$(PYTHON) -m venv $(VENV)
+
+.venv-bittensor/.installed: $(CLIENTS)/bittensor/requirements.txt
+	$(PYTHON) -m venv .venv-bittensor
+	.venv-bittensor/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+$(POLKADOT): $(CLIENTS)/polkadot/package-lock.json
+	@if command -v npm >/dev/null; then cd $(CLIENTS)/polkadot && npm ci --silent && touch node_modules; \
+	else echo '@polkadot/api left out: there is no npm'; fi
 
 # One stamp a set of extras; a later make installs again only when a pin or the packaging changed.
 $(VENV)/.with-%: pyproject.toml setup.cfg constraints.txt | $(BIN)/python

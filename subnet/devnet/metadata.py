@@ -9,7 +9,7 @@ methods of ``state_call`` take and return.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,12 +171,14 @@ class Registry:
             case s.Tuple():
                 return self.add(Entry((), b"\4" + vec(compact(self.of(part)) for part in scale.inner)))
             case s.Struct():
-                return self.composite(scale.path, list(scale.fields.items()))
+                return self.composite(scale.path, list(scale.fields.items()), self._params(scale.params))
             case s.Named():
-                params = tuple((name, self.of(inner)) for name, inner in scale.params.items())
-                return self.composite(scale.path, [(None, scale.inner)], params)
+                return self.composite(scale.path, [(None, scale.inner)], self._params(scale.params))
             case _:
                 return self._describe_variant(scale)
+
+    def _params(self, params: Mapping[str, Scale[Any]]) -> tuple[tuple[str, int | None], ...]:
+        return tuple((name, self.of(scale)) for name, scale in params.items())
 
     def _wrap(self, path: Sequence[str], inner: int) -> int:
         one = compact(1) + b"\0" + compact(inner) + b"\0" + vec(())
@@ -187,8 +189,7 @@ class Registry:
             arms = [Variant("None", 0), Variant("Some", 1, [(None, scale.inner)])]
             return self.add(Entry(("Option",), self.variants(arms), (("T", self.of(scale.inner)),)))
         if isinstance(scale, s.Enum):
-            params = tuple((name, self.of(inner)) for name, inner in scale.params.items())
-            return self.add(Entry(scale.path, self.variants(scale.variants), params))
+            return self.add(Entry(scale.path, self.variants(scale.variants), self._params(scale.params)))
         number = self.reserve(scale)
         self.fill(number, Entry(scale.path, self.variants(scale.arms)))  # type: ignore[attr-defined]
         return number

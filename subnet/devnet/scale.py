@@ -314,7 +314,13 @@ class Struct(Scale[dict[str, Any]]):
     def __init__(self, path: str, /, **fields: Scale[Any]) -> None:
         self.path = tuple(path.split("::")) if path else ()
         self.fields = fields
+        self.params: dict[str, Scale[Any]] = {}
         self.smallest = sum(part.smallest for part in fields.values())
+
+    def of(self, **params: Scale[Any]) -> Struct:
+        """With the type parameters that it has in Rust; polkadot-js finds some types by them."""
+        self.params = params
+        return self
 
     def encode(self, value: Mapping[str, Any]) -> bytes:
         try:

@@ -364,3 +364,14 @@ def _empty() -> Any:
 
     bench = Bench()
     return View(bench.state, 0, bench.chain.spec, runtime().dispatch, runtime=runtime())
+
+
+def test_generic_types_have_the_parameters_that_polkadot_js_reads() -> None:
+    _, metadata = decoded()
+    params = {
+        "::".join(one["type"]["path"]): [param["name"] for param in one["type"]["params"]]
+        for one in metadata.value["types"]["types"]
+    }
+    assert params["frame_system::EventRecord"] == ["E", "T"]
+    extrinsic = "sp_runtime::generic::unchecked_extrinsic::UncheckedExtrinsic"
+    assert params[extrinsic] == ["Address", "Call", "Signature", "Extra"]

@@ -37,7 +37,9 @@ BLOCK_HASH_COUNT = 2400
 
 RuntimeEvent: Lazy[bytes] = Lazy(lambda: _event_type[0])
 _event_type: list[Scale[bytes]] = []
-EVENT_RECORD = Struct("frame_system::EventRecord", phase=PHASE, event=RuntimeEvent, topics=Vec(H256))
+EVENT_RECORD = Struct("frame_system::EventRecord", phase=PHASE, event=RuntimeEvent, topics=Vec(H256)).of(
+    E=RuntimeEvent, T=H256
+)
 
 
 class EventRecords(Vec[Any]):
