@@ -20,11 +20,12 @@ from subnet.demo.settings import BLOCK_TIME, INTERVAL, Demo
 from subnet.demo.stage import lay
 from subnet.demo.watch import Watch
 from subnet.errors import DemoError
+from subnet.validators.weights import window
 
 if TYPE_CHECKING:
     from subnet.chain import Chain
 
-READY: Final = 60.0  # seconds for the chain, and again for all miners, to serve
+READY: Final = 120.0  # seconds for the chain, and again for all miners, to serve
 AGAIN: Final = 4  # rounds, at least, that the reborn serves after its return
 OVERDUE: Final = 30  # rounds after its death in which it must be back
 SLOWEST: Final = 4.0  # times as long as planned may the rounds take, on a machine that is busy otherwise
@@ -44,7 +45,7 @@ async def _perform(demo: Demo, troupe: Troupe) -> None:
     """Lay the subnet, then let everything go on at once until the plot has come to its end."""
     from subnet.chain import Chain
 
-    async with await Chain.connect(demo.record.url) as chain:
+    async with await Chain.connect(demo.record.url, timeout=READY) as chain:
         await lay(chain, demo.record, demo.say, lambda actor: _enter(demo, troupe, actor))
         limit = READY + SLOWEST * demo.rounds * INTERVAL
         with closing(Watch(chain, demo)) as watch:
@@ -95,9 +96,14 @@ async def _plot(demo: Demo, troupe: Troupe, watch: Watch, chain: Chain) -> None:
     await watch.until(lambda: record.event("serving", reborn.name) or record.rounds_done() >= gone + OVERDUE)
     enough = max(demo.rounds, record.rounds_done() + AGAIN)
     await watch.until(lambda: record.rounds_done() >= enough)
-    last = len(record.epochs)
     demo.say(f"{record.rounds_done()} rounds are scored; one more epoch pays for the last of them")
-    await watch.until(lambda: len(record.epochs) > last and len(record.epochs) >= EPOCHS)
+    block = demo.now.block
+    await watch.until(lambda: _pays_for(record, block) and len(record.epochs) >= EPOCHS)
+
+
+def _pays_for(record: Record, block: int) -> bool:
+    """Whether the last epoch pays by weights that were set after ``block``."""
+    return bool(record.epochs) and window(record.epochs[-1].block, record.tempo) > block
 
 
 async def _all_serve(demo: Demo, chain: Chain) -> None:

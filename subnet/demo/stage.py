@@ -22,7 +22,7 @@ Tell = Callable[[str], None]
 
 SUDO: Final = "//Alice"  # also owns the subnet, and pays for the neurons' registrations
 STAKE: Final = rao(5000)  # a validator's, far above what the owner's cut comes to
-PATIENCE: Final = 60.0  # seconds until start_call may be allowed
+PATIENCE: Final = 120.0  # seconds until start_call may be allowed
 
 
 def hyperparameters(tempo: int, validators: int) -> dict[str, dict[str, int | bool]]:

@@ -13,7 +13,7 @@ from subnet.demo.record import Actor, Epoch, Role, Round, Share
 from subnet.demo.settings import Demo
 from subnet.errors import StoreError
 from subnet.store import History, ledger_path
-from subnet.types import U16_MAX, Metagraph, Uid
+from subnet.types import U16_MAX, Block, Metagraph, Uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from subnet.chain import Chain
 
 POLL: Final = 0.25  # seconds between looks into the stores
-PATIENCE: Final = 60.0  # seconds for a block that is due
+PATIENCE: Final = 120.0  # seconds for a block that is due
 ALPHA: Final = 10**9
 
 
@@ -47,17 +47,18 @@ class Watch:
 
     async def follow_epochs(self) -> None:
         """Read the subnet in each block that runs an epoch, as soon as it has."""
-        netuid = self.record.netuid
+        netuid, tempo = self.record.netuid, self.record.tempo
+        due = await self.chain.next_epoch_block(netuid)
+        if due is None:
+            raise StoreError("the chain names no coming epoch")  # can't be: the subnet has started
         while True:
-            due = await self.chain.next_epoch_block(netuid)
-            if due is None:
-                raise StoreError("the chain names no coming epoch")  # can't be: the subnet has started
-            self.now.epoch_start = int(due) - self.record.tempo
+            self.now.epoch_start = int(due) - tempo
             await self.chain.wait_for_block(due, timeout=PATIENCE)
             if not self.record.epochs:
                 self.record.balances_before = await self._balances(int(due) - 1)
             await self._epoch(await self.chain.metagraph(netuid, int(due)))
             self.changed.set()
+            due = Block(due + tempo)  # not what the chain names next: after a pause of ours that may be a later one
 
     async def _epoch(self, metagraph: Metagraph) -> None:
         weights = await self.chain.weights(self.record.netuid, metagraph.block)

@@ -16,9 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 MARK = "DEMO_TEST_MARK"
+PATIENCE = 240.0  # seconds for what comes within ten on a quiet machine
 
 
 class Running:
@@ -37,13 +38,20 @@ class Running:
             )
         self.data = folder / "data"
 
-    def until(self, text: str, seconds: float = 60.0) -> None:
+    def until(self, text: str) -> None:
         """Wait until a line says ``text``."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         while text not in self.lines.read_text():
             assert self.popen.poll() is None, self.lines.read_text()
             assert time.monotonic() < deadline, self.lines.read_text()
             time.sleep(0.05)
+
+    def gone(self) -> bool:
+        """Whether no process is left, once the system has cleared away those that were killed."""
+        deadline = time.monotonic() + 30
+        while self.left() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not self.left()
 
     def process(self, name: str) -> psutil.Process:
         """The process of this name, by its command line."""
@@ -78,10 +86,9 @@ def running(tmp_path: Path) -> Iterator[Callable[..., Running]]:
             process.kill()
 
 
-@pytest.mark.timeout(240)
 def test_the_demo_pays_everybody_in_the_order_of_their_work(running: Callable[..., Running]) -> None:
     demo = running("--rounds", "12", "--seed", "3")
-    status = demo.popen.wait(200)
+    status = demo.popen.wait(500)
     data: dict[str, Any] = json.loads(demo.data.read_text())
     assert status == 0, [check for check in data["checks"] if not check["passed"]]
     assert data["holds"] is True
@@ -94,7 +101,7 @@ def test_the_demo_pays_everybody_in_the_order_of_their_work(running: Callable[..
     assert Path(data["places"]["plot"]).read_bytes().startswith(b"\x89PNG")
     logs = {path.stem for path in Path(data["places"]["logs"]).iterdir()}
     assert logs == {actor["name"] for actor in data["record"]["actors"]} - {"owner"} | {"chain"}
-    assert demo.left() == []
+    assert demo.gone()
 
 
 @pytest.mark.parametrize(
@@ -112,8 +119,8 @@ def test_stopped_at_any_moment_it_leaves_no_process(
     demo.until(moment)
     assert demo.left()
     demo.popen.send_signal(stop)
-    assert demo.popen.wait(30) == status
-    assert demo.left() == []
+    assert demo.popen.wait(PATIENCE) == status
+    assert demo.gone()
     assert demo.data.read_text() == ""
     assert "Traceback" not in demo.lines.read_text()
 
@@ -125,16 +132,16 @@ def test_a_miner_that_dies_is_named_the_demo_goes_on_and_ctrl_c_ends_it(running:
     demo.until("weak ended by itself with status -9")
     assert demo.popen.poll() is None
     demo.popen.send_signal(signal.SIGINT)
-    assert demo.popen.wait(30) == 130
-    assert demo.left() == []
+    assert demo.popen.wait(PATIENCE) == 130
+    assert demo.gone()
 
 
 def test_without_its_chain_it_ends_and_says_why(running: Callable[..., Running]) -> None:
     demo = running()
     demo.until("owner //Owner is uid 0")
     demo.process("chain").kill()
-    assert demo.popen.wait(60) == 7
+    assert demo.popen.wait(PATIENCE) == 7
     error = json.loads(demo.data.read_text())["error"]
     assert error["code"] == "demo"
     assert error["message"].startswith("chain ended by itself with status -9")
-    assert demo.left() == []
+    assert demo.gone()
