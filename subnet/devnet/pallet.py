@@ -96,6 +96,11 @@ class Event:
         self.fields: list[tuple[str | None, Scale[Any]]] = [(None, scale) for scale in types]
         self.fields += list(named.items())
 
+    def called(self, name: str) -> Event:
+        """Its name, where the attribute must have another: an item or an event of the pallet has that."""
+        self.name = name
+        return self
+
     def encode(self, values: tuple[Any, ...]) -> bytes:
         if len(values) != len(self.fields):
             raise ScaleError(f"event {self.name} has {len(self.fields)} fields, {len(values)} given")
@@ -192,8 +197,8 @@ class Pallet:
             value.bind(cls.name, name)
             cls.storage[name] = value
         elif isinstance(value, Event):
-            value.name = name
-            cls.events[name] = value
+            value.name = value.name or name
+            cls.events[value.name] = value
         elif isinstance(value, Constant):
             cls.constants[name] = value
 

@@ -19,6 +19,7 @@ from subnet.devnet.pallet import PREFIX, BadOrigin, Call, CallSpec, DispatchFail
 from subnet.devnet.pallets import (  # noqa: F401 - they declare SubtensorModule's calls
     subtensor_children,
     subtensor_coinbase,
+    subtensor_commits,
     subtensor_identity,
     subtensor_networks,
     subtensor_registration,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from subnet.devnet.pallets import subtensor_coinbase
+from subnet.devnet.pallets import subtensor_epoch
 from subnet.devnet.pallets.balances import Balances, free
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import subnet_account
+from subnet.devnet.pallets.subtensor_commits import commit_hash
 from subnet.devnet.pallets.subtensor_staking import stake_of
-from subnet.devnet.pallets.subtensor_weights import commit_hash
 
 TAO = 10**9
 OWNER_CUT = TAO * ((11_796 << 32) // 65_535) >> 32
@@ -178,7 +178,7 @@ def test_a_failing_epoch_does_not_stop_the_chain(
     def broken(*args: Any) -> None:
         raise ValueError("no consensus")
 
-    monkeypatch.setattr(subtensor_coinbase, "_inputs", broken)
+    monkeypatch.setattr(subtensor_epoch, "_inputs", broken)
     to_epoch(bench)
     assert "the epoch of subnet 1 failed" in caplog.text
     kept = pending(bench)
@@ -236,3 +236,24 @@ def test_reveals_are_due_an_epoch_later_under_the_legacy_rule_too(make_bench: Ma
     bench.blocks(3)
     assert bench.send(owner, "SubtensorModule", "reveal_weights", **reveal) == "RevealTooEarly"
     assert bench.send(owner, "SubtensorModule", "reveal_weights", **reveal) is None
+
+
+@pytest.mark.parametrize(("how", "kept"), [("Burn", 0), ("Recycle", 1)])
+def test_what_the_owners_own_hotkeys_serve_is_nobodys(bench: Any, how: str, kept: int) -> None:
+    (validator,) = bench.subnet(1)
+    second = bench.key("the owner's second")
+    assert bench.send(bench.alice, "SubtensorModule", "burned_register", netuid=1, hotkey=second) is None
+    assert bench.sudo("sudo_set_recycle_or_burn", netuid=1, recycle_or_burn=(how, None)) is None
+    stake = {"hotkey": validator, "netuid": 1, "amount_staked": 100 * TAO}
+    assert bench.send(bench.bob, "SubtensorModule", "add_stake", **stake) is None
+    to_epoch(bench)
+    weights = {"netuid": 1, "dests": [2], "weights": [1], "version_key": 0}
+    assert bench.send(validator, "SubtensorModule", "set_weights", **weights) is None
+    out, blocks = bench.state.get(S.SubnetAlphaOut, 1), bench.chain.head.number
+    to_epoch(bench)
+    issued = bench.state.get(S.SubnetAlphaOut, 1) - out - (bench.chain.head.number - blocks) * TAO
+    served = sum(bench.state.get(S.Emission, 1)[2:])
+    assert bench.state.get(S.Incentive, 1)[2] == 65535
+    assert served > 0
+    assert bench.state.get(S.TotalHotkeyAlpha, second, 1) == 0
+    assert issued == -kept * served

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from subnet.devnet.pallet import DispatchFailed
-from subnet.devnet.pallets import subtensor_weights
 from subnet.devnet.pallets.admin import SETTERS
 from subnet.devnet.pallets.balances import free
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import subnet_account
+from subnet.devnet.pallets.subtensor_commits import commit_hash
+from subnet.devnet.pallets.subtensor_epoch import activity_cutoff
 from subnet.devnet.pallets.subtensor_registration import Q32, decay_factor
 from subnet.devnet.pallets.subtensor_staking import stake_of
+from subnet.devnet.pallets.subtensor_types import HYPERPARAMETER
 
 TAO = 10**9
 Make = Callable[..., Any]
@@ -352,7 +354,7 @@ def test_commit_and_reveal(make_bench: Make) -> None:
     assert weigh(bench, bench.key("owner")) is None
     bench.sudo("sudo_set_commit_reveal_weights_enabled", netuid=1, enabled=True)
     assert weigh(bench, bench.key("owner")) == "CommitRevealEnabled"
-    commit = subtensor_weights.commit_hash(hotkey, 1, [1, 2], [3, 4], [5, 6], 0)
+    commit = commit_hash(hotkey, 1, [1, 2], [3, 4], [5, 6], 0)
     while bench.state.get(S.LastEpochBlock, 1) != bench.chain.head.number:
         bench.blocks(1)
     assert bench.send(hotkey, "SubtensorModule", "commit_weights", netuid=1, commit_hash=commit) is None
@@ -377,7 +379,7 @@ def test_the_reveal_window_is_one_epoch(make_bench: Make) -> None:
     bench = make_bench(tempo=3)
     (hotkey, _) = bench.subnet(2)
     bench.sudo("sudo_set_commit_reveal_weights_enabled", netuid=1, enabled=True)
-    commit = subtensor_weights.commit_hash(hotkey, 1, [1, 2], [3, 4], [5, 6], 0)
+    commit = commit_hash(hotkey, 1, [1, 2], [3, 4], [5, 6], 0)
     bench.send(hotkey, "SubtensorModule", "commit_weights", netuid=1, commit_hash=commit)
     bench.blocks(7)
     assert bench.send(hotkey, "SubtensorModule", "reveal_weights", netuid=1, **REVEAL) == "ExpiredWeightCommit"
@@ -401,12 +403,16 @@ def test_every_setter_sets_its_item(bench: Any, setter: Any) -> None:
     bench.subnet(2)
     current = setter.item.default()
     value: Any = not current if isinstance(current, bool) else 2
+    value = ("Recycle", None) if setter.name == "recycle_or_burn" else value
     value = {"max_burn": 2 * 10**8, "burn_increase_mult": {"bits": 2 << 64}, "max_allowed_uids": 3}.get(
         setter.name, value
     )
     args = {setter.argument or setter.name: value, **({"netuid": 1} if setter.item.keys else {})}
     assert bench.sudo(f"sudo_set_{setter.name}", **args) is None
     assert bench.state.get(setter.item, *([1] if setter.item.keys else [])) == value
+    if setter.event is not None:
+        told = [one for pallet in ("SubtensorModule", "AdminUtils") for one in bench.events(pallet)]
+        assert setter.event.name in [name for name, _ in told]
     stranger = bench.send(bench.charlie, "AdminUtils", f"sudo_set_{setter.name}", **args)
     assert stranger == "BadOrigin"
     if setter.item.keys:
@@ -415,11 +421,78 @@ def test_every_setter_sets_its_item(bench: Any, setter: Any) -> None:
         assert owner == ("BadOrigin" if setter.who == "root" else None)
 
 
+@pytest.mark.parametrize("setter", [one for one in SETTERS if one.limit], ids=lambda one: one.name)
+def test_an_owners_changes_are_rate_limited_by_name(bench: Any, setter: Any) -> None:
+    assert setter.limit in [variant.name for variant in HYPERPARAMETER.variants]
+    bench.subnet(2)
+    assert bench.sudo("sudo_set_owner_hparam_rate_limit", epochs=2) is None
+    args = {"netuid": 1, setter.argument: bench.state.get(setter.item, 1)}
+    if setter.name == "max_allowed_uids":
+        args[setter.argument] = 100
+    call = f"sudo_set_{setter.name}"
+    assert bench.send(bench.alice, "AdminUtils", call, **args) is None
+    assert bench.send(bench.alice, "AdminUtils", call, **args) == "TxRateLimitExceeded"
+    assert bench.sudo(call, **args) is None  # root is free
+    bench.blocks(7)  # two tempos after the first
+    assert bench.send(bench.alice, "AdminUtils", call, **args) is None
+
+
+def test_the_version_key_and_the_owners_hotkey_have_limits_of_their_own(bench: Any) -> None:
+    (hotkey,) = bench.subnet(1)
+    bench.write(S.WeightsVersionKeyRateLimit, to=2)
+    call, args = "sudo_set_weights_version_key", {"netuid": 1, "weights_version_key": 7}
+    assert bench.send(bench.alice, "AdminUtils", call, **args) is None
+    assert bench.send(bench.alice, "AdminUtils", call, **args) == "TxRateLimitExceeded"
+    bench.blocks(8)
+    assert bench.send(bench.alice, "AdminUtils", call, **args) is None
+    call, args = "sudo_set_sn_owner_hotkey", {"netuid": 1, "hotkey": hotkey}
+    assert bench.send(bench.alice, "AdminUtils", call, **args) is None
+    assert bench.state.get(S.SubnetOwnerHotkey, 1) == hotkey
+    assert bench.sudo("sudo_set_subnet_owner_hotkey", **args) == "TxRateLimitExceeded"
+
+
+def test_an_epoch_asked_for_runs_and_closes_the_admin_window(bench: Any) -> None:
+    bench.subnet()
+    assert bench.sudo("sudo_set_tempo", netuid=1, tempo=500) is None
+    assert bench.sudo("sudo_set_admin_freeze_window", window=3) is None
+    assert bench.send(bench.bob, "SubtensorModule", "trigger_epoch", netuid=1) == "BadOrigin"
+    assert bench.send(bench.alice, "SubtensorModule", "trigger_epoch", netuid=1) is None
+    due = bench.chain.head.number + 3
+    assert bench.events("SubtensorModule") == [("EpochTriggered", {"netuid": 1, "by": bench.alice, "fires_at": due})]
+    assert bench.send(bench.alice, "SubtensorModule", "trigger_epoch", netuid=1) == "EpochTriggerAlreadyPending"
+    difficulty = bench.sudo("sudo_set_difficulty", netuid=1, difficulty=1)
+    assert difficulty == "AdminActionProhibitedDuringWeightsWindow"
+    bench.blocks(1)
+    assert bench.chain.head.number == due
+    assert bench.state.get(S.LastEpochBlock, 1) == due
+    assert bench.sudo("sudo_set_commit_reveal_weights_enabled", netuid=1, enabled=True) is None
+    refused = bench.send(bench.alice, "SubtensorModule", "trigger_epoch", netuid=1)
+    assert refused == "DynamicTempoBlockedByCommitReveal"
+
+
+def test_the_activity_cutoff_as_a_factor_of_the_tempo(bench: Any) -> None:
+    bench.subnet()
+    call = "set_activity_cutoff_factor"
+    outside = bench.send(bench.alice, "SubtensorModule", call, netuid=1, factor_milli=999)
+    assert outside == "ActivityCutoffFactorMilliOutOfBounds"
+    assert bench.send(bench.bob, "SubtensorModule", call, netuid=1, factor_milli=2000) == "BadOrigin"
+    assert bench.send(bench.alice, "SubtensorModule", call, netuid=1, factor_milli=2000) is None
+    assert activity_cutoff(bench.chain.context(), 1) == 10  # of a tempo of 5
+
+
+def test_set_tempo_is_the_owners_within_bounds_and_seldom(bench: Any) -> None:
+    bench.subnet()
+    call = "set_tempo"
+    assert bench.send(bench.alice, "SubtensorModule", call, netuid=1, tempo=359) == "TempoOutOfBounds"
+    assert bench.send(bench.alice, "SubtensorModule", call, netuid=1, tempo=400) is None
+    assert bench.send(bench.alice, "SubtensorModule", call, netuid=1, tempo=500) == "TxRateLimitExceeded"
+
+
 def test_the_freeze_window_before_an_epoch(bench: Any) -> None:
     bench.subnet()
     assert bench.sudo("sudo_set_admin_freeze_window", window=100) is None
     frozen = "AdminActionProhibitedDuringWeightsWindow"
-    assert bench.sudo("sudo_set_kappa", netuid=1, kappa=1) == frozen
+    assert bench.sudo("sudo_set_difficulty", netuid=1, difficulty=1) == frozen
 
 
 def test_liquid_alpha_bounds(bench: Any) -> None:

@@ -11,25 +11,38 @@ from __future__ import annotations
 from subnet.devnet.hashing import IDENTITY, TWOX64_CONCAT
 from subnet.devnet.pallet import Constant, Event, Item, Maybe, Pallet
 from subnet.devnet.pallets.subtensor_errors import Error
+from subnet.devnet.pallets.subtensor_types import (
+    AXON_INFO,
+    CERTIFICATE,
+    CHAIN_IDENTITY,
+    CHILDREN,
+    COMMIT,
+    COMMITS,
+    EPOCH_CONSENSUS,
+    FIXED_I128,
+    FIXED_U128,
+    PAIRS,
+    PROMETHEUS_INFO,
+    RATE_LIMIT_KEY,
+    RECYCLE_OR_BURN,
+    SAFE_FLOAT,
+    SHARES,
+    SUBNET_IDENTITY,
+    fixed,
+)
 from subnet.devnet.scale import (
     ACCOUNT,
     BOOL,
     BYTES,
     H256,
     I16,
-    I64,
-    I128,
     U8,
     U16,
     U32,
     U64,
     U128,
-    Bounded,
     Compact,
-    Enum,
-    Struct,
     Tuple,
-    Variant,
     Vec,
 )
 from subnet.devnet.shapes import ACCOUNT_KEY, DISPATCH_ERROR, NETUID, NETUID_BLAKE2, NETUID_TWOX, UID
@@ -37,84 +50,6 @@ from subnet.devnet.state import State
 
 TAO = 10**9
 ROOT = 0  # the root network's netuid
-
-FIXED_U128 = Struct("substrate_fixed::FixedU128", bits=U128)
-FIXED_I128 = Struct("substrate_fixed::FixedI128", bits=I128)
-SAFE_FLOAT = Struct("share_pool::SafeFloat", mantissa=U128, exponent=I64)
-AXON_INFO = Struct(
-    "pallet_subtensor::pallet::AxonInfo",
-    block=U64,
-    version=U32,
-    ip=U128,
-    port=U16,
-    ip_type=U8,
-    protocol=U8,
-    placeholder1=U8,
-    placeholder2=U8,
-)
-PROMETHEUS_INFO = Struct(
-    "pallet_subtensor::pallet::PrometheusInfo", block=U64, version=U32, ip=U128, port=U16, ip_type=U8
-)
-CHAIN_IDENTITY = Struct(
-    "pallet_subtensor::pallet::ChainIdentityV2",
-    name=BYTES,
-    url=BYTES,
-    github_repo=BYTES,
-    image=BYTES,
-    discord=BYTES,
-    description=BYTES,
-    additional=BYTES,
-)
-SUBNET_IDENTITY = Struct(
-    "pallet_subtensor::pallet::SubnetIdentityV3",
-    subnet_name=BYTES,
-    github_repo=BYTES,
-    subnet_contact=BYTES,
-    subnet_url=BYTES,
-    discord=BYTES,
-    description=BYTES,
-    logo_url=BYTES,
-    additional=BYTES,
-)
-CERTIFICATE = Struct("pallet_subtensor::pallet::NeuronCertificate", public_key=BYTES, algorithm=U8)
-CHILDREN = Vec(Tuple(U64, ACCOUNT))
-COMMITS = Vec(Tuple(H256, U64, U64, U64))
-PAIRS = Vec(Tuple(U16, U16))
-SHARES = Vec(U16)
-
-COMMIT = Bounded(BYTES, 5000)  # a time-locked commit
-
-LAST_REGISTERED = ("NetworkLastRegistered", None)
-_OWNERS = (
-    "Unknown ServingRateLimit MaxDifficulty AdjustmentAlpha MaxWeightLimit ImmunityPeriod MinAllowedWeights Kappa Rho "
-    "ActivityCutoff PowRegistrationAllowed MinBurn MaxBurn BondsMovingAverage BondsPenalty CommitRevealEnabled "
-    "LiquidAlphaEnabled AlphaValues WeightCommitInterval TransferEnabled AlphaSigmoidSteepness Yuma3Enabled "
-    "BondsResetEnabled ImmuneNeuronLimit RecycleOrBurn MaxAllowedUids BurnHalfLife BurnIncreaseMult "
-    "SubnetEmissionEnabled MinChildkeyTake ActivityCutoffFactorMilli TriggerEpoch"
-)
-HYPERPARAMETER = Enum(
-    "pallet_subtensor::utils::rate_limiting::Hyperparameter",
-    [Variant(name, index) for index, name in enumerate(_OWNERS.split())],
-)
-RATE_LIMIT_KEY = Enum(
-    "pallet_subtensor::RateLimitKey",
-    [
-        Variant("SetSNOwnerHotkey", 0, [(None, U16)]),
-        Variant("OwnerHyperparamUpdate", 1, [(None, U16), (None, HYPERPARAMETER)]),
-        Variant("NetworkLastRegistered", 2),
-        Variant("LastTxBlock", 3, [(None, ACCOUNT)]),
-        Variant("LastTxBlockChildKeyTake", 4, [(None, ACCOUNT)]),
-        Variant("LastTxBlockDelegateTake", 5, [(None, ACCOUNT)]),
-        Variant("AddStakeBurn", 6, [(None, U16)]),
-    ],
-)
-EPOCH_CONSENSUS = Enum("pallet_subtensor::pallet::EpochConsensus", [Variant("Yuma", 0), Variant("Null", 1)])
-RECYCLE_OR_BURN = Enum("pallet_subtensor::pallet::RecycleOrBurnEnum", [Variant("Burn", 0), Variant("Recycle", 1)])
-
-
-def fixed(value: float) -> dict[str, int]:
-    """A U64F64 (or I96F32, by its own shift) from a float, as its bits."""
-    return {"bits": int(value * (1 << 64))}
 
 
 class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
@@ -187,6 +122,7 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
     WeightsVersionKey = Item(U64, NETUID)
     WeightsSetRateLimit = Item(U64, NETUID, default=100)
     ActivityCutoff = Item(U16, NETUID, default=5000)
+    MinActivityCutoff = Item(U16, default=1)  # 360 on the real chain
     ActivityCutoffFactorMilli = Item(U32, NETUID, default=13_889)
     MaxAllowedUids = Item(U16, NETUID, default=256)
     MinAllowedUids = Item(U16, NETUID)  # 64 on the real chain: a local subnet may be small
@@ -214,6 +150,7 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
     MaxRegistrationsPerBlock = Item(U16, NETUID, default=256)  # 1 on the real chain, which reads it for root only
     RegistrationsThisInterval = Item(U16, NETUID)
     RegistrationsThisBlock = Item(U16, NETUID)
+    LastAdjustmentBlock = Item(U64, NETUID)
     AdjustmentInterval = Item(U16, NETUID, default=100)
     AdjustmentAlpha = Item(U64, NETUID)
     Difficulty = Item(U64, NETUID, default=10_000_000)
@@ -297,28 +234,82 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
     StakeMoved = Event(4, ACCOUNT, ACCOUNT, U16, ACCOUNT, U16, U64)
     WeightsSet = Event(5, U16, U16)
     NeuronRegistered = Event(6, U16, U16, ACCOUNT)
+    MaxAllowedUidsSet = Event(9, U16, U16)
+    MaxWeightLimitSet = Event(10, U16, U16)
+    DifficultySet = Event(11, U16, U64)
+    AdjustmentIntervalSet = Event(12, U16, U16)
+    RegistrationPerIntervalSet = Event(13, U16, U16)
+    MaxRegistrationsPerBlockSet = Event(14, U16, U16)
+    ActivityCutoffSet = Event(15, U16, U16)
+    AlphaSigmoidSteepnessSet = Event(17, U16, I16)
+    KappaSet = Event(18, U16, U16)
+    MinAllowedWeightSet = Event(19, U16, U16)
+    WeightsSetRateLimitSet = Event(22, U16, U64)
+    ImmunityPeriodSet = Event(23, U16, U16)
+    BondsMovingAverageSet = Event(24, U16, U64)
+    BondsPenaltySet = Event(25, U16, U16)
+    MaxAllowedValidatorsSet = Event(27, U16, U16)
     AxonServed = Event(28, U16, ACCOUNT)
     PrometheusServed = Event(29, U16, ACCOUNT)
-    TempoSet = Event(50, U16, U16)
-    TakeDecreased = Event(61, ACCOUNT, ACCOUNT, U16)
-    TakeIncreased = Event(62, ACCOUNT, ACCOUNT, U16)
-    ChildKeyTakeSet = Event(46, ACCOUNT, U16)
-    SetChildrenScheduled = Event(70, ACCOUNT, U16, U64, CHILDREN)
-    SetChildren = Event(71, ACCOUNT, U16, CHILDREN)
-    ChainIdentitySet = Event(72, ACCOUNT)
-    SubnetIdentitySet = Event(73, U16)
-    WeightsCommitted = Event(79, ACCOUNT, U16, H256)
-    WeightsRevealed = Event(80, ACCOUNT, U16, H256)
-    WeightsBatchRevealed = Event(81, ACCOUNT, U16, Vec(H256))
-    BatchWeightsCompleted = Event(82, Vec(Compact(U16)), ACCOUNT)
-    BatchCompletedWithErrors = Event(83)
-    BatchWeightItemFailed = Event(84, U16, DISPATCH_ERROR)
-    StakeTransferred = Event(85, ACCOUNT, ACCOUNT, ACCOUNT, U16, U16, U64)
-    StakeSwapped = Event(86, ACCOUNT, ACCOUNT, U16, U16, U64)
-    FirstEmissionBlockNumberSet = Event(89, U16, U64)
-    TimelockedWeightsCommitted = Event(101, ACCOUNT, U16, H256, U64)
-    TimelockedWeightsRevealed = Event(102, U16, ACCOUNT)
-    IncentiveAlphaEmittedToMiners = Event(104, netuid=U16, emissions=Vec(U64))
+    WeightsVersionKeySet = Event(32, U16, U64)
+    MinDifficultySet = Event(33, U16, U64)
+    MaxDifficultySet = Event(34, U16, U64)
+    ServingRateLimitSet = Event(35, U16, U64)
+    MaxBurnSet = Event(37, U16, U64)
+    MinBurnSet = Event(38, U16, U64)
+    MaxEpochsPerBlockSet = Event(39, U8)
+    TxRateLimitSet = Event(40, U64)
+    TxDelegateTakeRateLimitSet = Event(41, U64)
+    TxChildKeyTakeRateLimitSet = Event(42, U64)
+    AdminFreezeWindowSet = Event(43, U16)
+    OwnerHyperparamRateLimitSet = Event(44, U16)
+    MinChildKeyTakeSet = Event(45, U16)
+    MinChildKeyTakePerSubnetSet = Event(46, U16, U16)
+    MaxChildKeyTakeSet = Event(47, U16)
+    ChildKeyTakeSet = Event(48, ACCOUNT, U16)
+    RegistrationAllowed = Event(50, U16, BOOL)
+    PowRegistrationAllowed = Event(51, U16, BOOL)
+    TempoSet = Event(52, U16, U16)
+    RAORecycledForRegistrationSet = Event(53, U16, U64)
+    StakeThresholdSet = Event(54, U64)
+    AdjustmentAlphaSet = Event(55, U16, U64)
+    SubnetOwnerCutSet = Event(57, U16)
+    NetworkRateLimitSet = Event(58, U64)
+    NetworkImmunityPeriodSet = Event(59, U64)
+    StartCallDelaySet = Event(60, U64)
+    NetworkMinLockCostSet = Event(61, U64)
+    SubnetLimitSet = Event(62, U16)
+    LockReductionIntervalSet = Event(63, U64).called("NetworkLockCostReductionIntervalSet")
+    TakeDecreased = Event(64, ACCOUNT, ACCOUNT, U16)
+    TakeIncreased = Event(65, ACCOUNT, ACCOUNT, U16)
+    MaxDelegateTakeSet = Event(67, U16)
+    MinDelegateTakeSet = Event(68, U16)
+    SetChildrenScheduled = Event(75, ACCOUNT, U16, U64, CHILDREN)
+    SetChildren = Event(76, ACCOUNT, U16, CHILDREN)
+    ChainIdentitySet = Event(77, ACCOUNT)
+    SubnetIdentitySet = Event(78, U16)
+    WeightsCommitted = Event(85, ACCOUNT, U16, H256)
+    WeightsRevealed = Event(86, ACCOUNT, U16, H256)
+    WeightsBatchRevealed = Event(87, ACCOUNT, U16, Vec(H256))
+    BatchWeightsCompleted = Event(88, Vec(Compact(U16)), ACCOUNT)
+    BatchCompletedWithErrors = Event(89)
+    BatchWeightItemFailed = Event(90, U16, DISPATCH_ERROR)
+    StakeTransferred = Event(91, ACCOUNT, ACCOUNT, ACCOUNT, U16, U16, U64)
+    StakeSwapped = Event(92, ACCOUNT, ACCOUNT, U16, U16, U64)
+    TransferToggled = Event(93, U16, BOOL).called("TransferToggle")
+    SubnetOwnerHotkeySet = Event(94, U16, ACCOUNT)
+    FirstEmissionBlockNumberSet = Event(95, U16, U64)
+    CommitRevealPeriodsSet = Event(100, U16, U64)
+    CommitRevealSet = Event(101, U16, BOOL).called("CommitRevealEnabled")
+    CommitRevealVersionSet = Event(106, U16)
+    TimelockedWeightsCommitted = Event(107, ACCOUNT, U16, H256, U64)
+    TimelockedWeightsRevealed = Event(108, U16, ACCOUNT)
+    IncentiveAlphaEmittedToMiners = Event(110, netuid=U16, emissions=Vec(U64))
+    MinAllowedUidsSet = Event(111, U16, U16)
+    MinNonImmuneUidsSet = Event(113, U16, U16)
+    ActivityCutoffFactorMilliSet = Event(130, netuid=U16, factor_milli=U32)
+    EpochTriggered = Event(131, netuid=U16, by=ACCOUNT, fires_at=U64)
+    EpochDeferred = Event(132, netuid=U16, from_block=U64, to_block=U64)
 
     InitialTempo = Constant(U16, 360)
     InitialStartCallDelay = Constant(U64, 0)
@@ -334,7 +325,7 @@ MECHANISMS = 4096  # a mechanism's number times this, plus the netuid, keys what
 
 def storage_index(netuid: int, mecid: int) -> int:
     """What keys Weights, Bonds, Incentive, LastUpdate and the commits of one mechanism; the netuid, for mechanism 0."""
-    return mecid * MECHANISMS + netuid
+    return min(mecid * MECHANISMS + netuid, 65535)
 
 
 def mechanism_indexes(state: State, netuid: int) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from subnet.devnet.context import Context
 from subnet.devnet.pallet import ensure
-from subnet.devnet.pallets.subtensor import CHILDREN, ROOT
+from subnet.devnet.pallets.subtensor import ROOT
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor_errors import Error
 from subnet.devnet.pallets.subtensor_limits import (
@@ -21,6 +21,7 @@ from subnet.devnet.pallets.subtensor_limits import (
     limit_key,
     record_key,
 )
+from subnet.devnet.pallets.subtensor_types import CHILDREN
 from subnet.devnet.scale import account, u16, u64
 from subnet.devnet.state import State
 

@@ -1,33 +1,29 @@
 """Emission and epochs: what each block earns every started subnet, and how an epoch shares it out.
 
 A block adds one alpha to a started subnet, and one TAO that backs it; the owner's cut, the servers' and
-the validators' halves wait in the Pending items. In an epoch Yuma consensus
-(:func:`subnet.scoring.yuma.epoch`) says who gets what; stakes and the neurons' columns are written.
+the validators' halves wait in the Pending items. In an epoch consensus (:mod:`subtensor_epoch` beside
+this) says who gets what, and stakes are credited.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from subnet.devnet.context import Context
 from subnet.devnet.pallets.balances import Balances, mint
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import subnet_account
 from subnet.devnet.pallets.subtensor_children import apply_pending, dividends_of
-from subnet.devnet.pallets.subtensor_networks import owner_uid, should_run_epoch, subnets
+from subnet.devnet.pallets.subtensor_epoch import consensus
+from subnet.devnet.pallets.subtensor_networks import should_run_epoch, subnets
 from subnet.devnet.pallets.subtensor_registration import settle_burns
 from subnet.devnet.pallets.subtensor_staking import increase_stake, increase_stake_of_all
-from subnet.devnet.pallets.subtensor_weights import stake_weight
 from subnet.devnet.state import State
-
-if TYPE_CHECKING:
-    from subnet.scoring.yuma import EpochInput, EpochOutput, EpochParams
 
 logger = logging.getLogger(__name__)
 
 U16_MAX = 65535
-NEVER = 2**63 - 1
 _FRACTION = 32  # bits after the point in the runtime's U96F32
 
 
@@ -73,6 +69,7 @@ def _run_epochs(ctx: Context, netuids: list[int]) -> None:
             continue
         if ran >= most:
             state.put(S.PendingEpochAt, netuid, to=ctx.block + 1)
+            ctx.emit(S.EpochDeferred, netuid, ctx.block, ctx.block + 1)
             continue
         ran += 1
         mark, events = state.mark(), len(ctx.events)
@@ -96,15 +93,7 @@ def run_epoch(ctx: Context, netuid: int) -> None:
     server, validator, owner = (
         _drain(state, item, netuid) for item in (S.PendingServerEmission, S.PendingValidatorEmission, S.PendingOwnerCut)
     )
-    from subnet.scoring.yuma import epoch
-
-    # a subnet has at least its owner's neuron, from its registration on
-    hotkeys = [state.get(S.Keys, netuid, uid) for uid in range(state.get(S.SubnetworkN, netuid))]
-    inputs = _inputs(ctx, netuid, hotkeys, server + validator)
-    output = epoch(inputs, _params(ctx, netuid), "head", exact=True)
-    _store(ctx, netuid, output)
-    incentives = [int(amount) for amount in output.server_emission]
-    dividends = [int(amount) for amount in output.validator_emission]
+    hotkeys, incentives, dividends = consensus(ctx, netuid, server + validator)
     # nobody served: validators get all
     to_validators = validator if any(incentives) else validator + server
     _pay_owner(ctx, netuid, owner)
@@ -119,94 +108,6 @@ def _drain(state: State, item: Any, netuid: int) -> int:
     return amount
 
 
-def _params(ctx: Context, netuid: int) -> EpochParams:
-    from subnet.scoring.yuma import EpochParams
-
-    state = ctx.state
-    low, high = state.get(S.AlphaValues, netuid)
-    return EpochParams(
-        tempo=state.get(S.Tempo, netuid),
-        kappa=state.get(S.Kappa, netuid),
-        bonds_penalty=state.get(S.BondsPenalty, netuid),
-        bonds_moving_average=min(state.get(S.BondsMovingAverage, netuid), 1_000_000),
-        yuma3=state.get(S.Yuma3On, netuid),
-        liquid_alpha=state.get(S.LiquidAlphaOn, netuid),
-        alpha_low=low,
-        alpha_high=high,
-        alpha_sigmoid_steepness=state.get(S.AlphaSigmoidSteepness, netuid),
-        max_allowed_validators=state.get(S.MaxAllowedValidators, netuid),
-        activity_cutoff=activity_cutoff(ctx, netuid),
-        stake_threshold=state.get(S.StakeThreshold),
-        owner_uid=owner_uid(state, netuid),
-    )
-
-
-def activity_cutoff(ctx: Context, netuid: int) -> int:
-    """Blocks without an update after which a validator is inactive.
-
-    At head it follows the tempo (factor x tempo / 1000); ActivityCutoff still rules here where
-    sudo_set_activity_cutoff set it to anything but its default.
-    """
-    state = ctx.state
-    explicit = state.get(S.ActivityCutoff, netuid)
-    if ctx.spec.legacy or explicit != S.ActivityCutoff.default():
-        return explicit
-    return max(1, state.get(S.ActivityCutoffFactorMilli, netuid) * state.get(S.Tempo, netuid) // 1000)
-
-
-def _inputs(ctx: Context, netuid: int, hotkeys: list[bytes], emission: int) -> EpochInput:
-    from subnet.scoring.yuma import EpochInput, Sparse
-
-    state, n = ctx.state, len(hotkeys)
-    weights = {uid: state.get(S.Weights, netuid, uid) for _, uid in state.keys(S.Weights, netuid)}
-    bonds = {uid: state.get(S.Bonds, netuid, uid) for _, uid in state.keys(S.Bonds, netuid)}
-    oldest = None
-    if state.get(S.CommitRevealWeightsEnabled, netuid):
-        commits = [state.get(S.WeightCommits, netuid, hotkey) for hotkey in hotkeys]
-        oldest = [min((one[2] for one in own or ()), default=NEVER) for own in commits]
-    return EpochInput(
-        block=ctx.block,
-        stake=[stake_weight(state, hotkey, netuid) for hotkey in hotkeys],  # type: ignore[arg-type]
-        weights=Sparse.of(weights),
-        bonds=Sparse.of(bonds),
-        last_update=_column(state, S.LastUpdate, netuid, n, 0),
-        block_at_registration=[state.get(S.BlockAtRegistration, netuid, uid) for uid in range(n)],  # type: ignore[arg-type]
-        validator_permit=_column(state, S.ValidatorPermit, netuid, n, False),
-        last_step_block=state.get(S.LastMechansimStepBlock, netuid) or None,
-        rao_emission=emission,
-        oldest_commit=oldest,  # type: ignore[arg-type]
-    )
-
-
-def _column(state: State, item: Any, netuid: int, n: int, initial: Any) -> Any:
-    values = state.get(item, netuid)
-    return [*values[:n], *[initial] * (n - len(values))]
-
-
-def _store(ctx: Context, netuid: int, output: EpochOutput) -> None:
-    state = ctx.state
-    columns: tuple[tuple[Any, Any], ...] = (
-        (S.Active, output.active),
-        (S.Rank, output.rank),
-        (S.Trust, output.trust),
-        (S.Consensus, output.consensus),
-        (S.Incentive, output.incentive),
-        (S.Dividends, output.dividends),
-        (S.Emission, output.emission),
-        (S.ValidatorTrust, output.validator_trust),
-        (S.PruningScores, output.pruning_scores),
-        (S.ValidatorPermit, output.validator_permit),
-        (S.StakeWeight, output.stake_weight),
-    )
-    for item, values in columns:
-        state.put(item, netuid, to=values.tolist())
-    rows = output.bonds.rows()
-    for uid in range(output.active.size):
-        state.put(S.Bonds, netuid, uid, to=rows.get(uid, []))
-    emissions = [int(amount) for amount in output.server_emission]
-    ctx.emit(S.IncentiveAlphaEmittedToMiners, netuid, emissions)
-
-
 def _pay_owner(ctx: Context, netuid: int, amount: int) -> None:
     state = ctx.state
     hotkey, coldkey = state.get(S.SubnetOwnerHotkey, netuid), state.get(S.SubnetOwner, netuid)
@@ -215,11 +116,12 @@ def _pay_owner(ctx: Context, netuid: int, amount: int) -> None:
 
 def _pay_servers(ctx: Context, netuid: int, hotkeys: list[bytes], incentives: list[int]) -> None:
     state = ctx.state
-    owner = state.get(S.SubnetOwnerHotkey, netuid)
+    owner, coldkey = state.get(S.SubnetOwnerHotkey, netuid), state.get(S.SubnetOwner, netuid)
     for hotkey, amount in zip(hotkeys, incentives, strict=True):
-        if hotkey == owner:
-            # what consensus gives the owner's own hotkey for serving is burned
-            state.add(S.SubnetAlphaOut, netuid, by=-amount)
+        if hotkey == owner or state.get(S.Owner, hotkey) == coldkey:
+            # what consensus gives the owner's own hotkeys for serving is nobody's: burned alpha stays issued
+            if state.get(S.RecycleOrBurn, netuid)[0] == "Recycle":
+                state.add(S.SubnetAlphaOut, netuid, by=-amount)
         else:
             increase_stake(ctx, hotkey, state.get(S.Owner, hotkey), netuid, amount)
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from subnet.devnet.context import Context
 from subnet.devnet.pallet import ensure
-from subnet.devnet.pallets.subtensor import SUBNET_IDENTITY
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor_errors import Error
 from subnet.devnet.pallets.subtensor_networks import register_subnet
+from subnet.devnet.pallets.subtensor_types import SUBNET_IDENTITY
 from subnet.devnet.scale import Option, account, octets, u16
 
 # bytes of each field at most

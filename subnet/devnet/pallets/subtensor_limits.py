@@ -17,6 +17,8 @@ from subnet.devnet.pallets.subtensor_errors import Error
 SET_CHILDREN, SET_CHILDKEY_TAKE, SET_WEIGHTS_VERSION_KEY = 0, 1, 4
 MECHANISM_COUNT, MECHANISM_EMISSION, TRIM_UIDS, TEMPO = 7, 8, 9, 11
 SET_CHILDREN_EVERY = 150  # blocks
+SN_OWNER_HOTKEY_EVERY = 50_400
+MECHANISMS_EVERY = 1  # 7,200 on the real chain; this is its fast build's
 
 
 def passes(ctx: Context, last: int, limit: int) -> bool:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from subnet.devnet.context import Context
 from subnet.devnet.pallet import BadOrigin, ensure
 from subnet.devnet.pallets.balances import free, transfer
-from subnet.devnet.pallets.subtensor import LAST_REGISTERED, ROOT, TAO, subnet_account
+from subnet.devnet.pallets.subtensor import ROOT, TAO, subnet_account
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor_errors import Error
+from subnet.devnet.pallets.subtensor_limits import TEMPO, limit_key, limit_owner, record_key, record_owner
 from subnet.devnet.pallets.subtensor_registration import append_neuron, associate
-from subnet.devnet.scale import account, u16
+from subnet.devnet.pallets.subtensor_types import LAST_REGISTERED
+from subnet.devnet.scale import account, u16, u32
 from subnet.devnet.state import State
 
 DYNAMIC = 1  # SubnetMechanism of every subnet but root
 MIN_TEMPO, MAX_TEMPO = 360, 50_400  # of set_tempo; sudo_set_tempo is free
+MIN_FACTOR, MAX_FACTOR = 1_000, 50_000
 
 
 def add_root(ctx: Context) -> None:
@@ -78,6 +81,15 @@ def epoch_number(ctx: Context, netuid: int) -> int:
     if ctx.spec.legacy:
         return (ctx.block + netuid + 1) // (ctx.state.get(S.Tempo, netuid) + 1)
     return ctx.state.get(S.SubnetEpochIndex, netuid) + should_run_epoch(ctx, netuid)
+
+
+def ensure_open(ctx: Context, netuid: int) -> None:
+    """Refuse in the last AdminFreezeWindow blocks before an epoch (0 here unless set: tempos are short)."""
+    state = ctx.state
+    if state.get(S.Tempo, netuid):
+        asked = state.get(S.PendingEpochAt, netuid) > ctx.block
+        closed = asked or blocks_until_epoch(ctx, netuid) < state.get(S.AdminFreezeWindow)
+        ensure(not closed, Error.AdminActionProhibitedDuringWeightsWindow)
 
 
 def lock_cost(ctx: Context) -> int:
@@ -179,8 +191,43 @@ def apply_tempo(ctx: Context, netuid: int, tempo: int) -> None:
 
 @S.call(139)
 def set_tempo(ctx: Context, who: bytes, netuid: u16, tempo: u16) -> None:
-    """Set a subnet's tempo, as its owner: 360 to 50,400 blocks. Not on a chain of the legacy tempo rule."""
+    """Set a subnet's tempo, as its owner: 360 to 50,400 blocks, once in 360. Not on a chain of the legacy rule."""
     ensure(not ctx.spec.legacy, Error.CallDisabled)
     ensure_owner(ctx, who, netuid)
     ensure(MIN_TEMPO <= tempo <= MAX_TEMPO, Error.TempoOutOfBounds)
+    ensure_open(ctx, netuid)
+    limit_key(ctx, who, netuid, TEMPO, MIN_TEMPO, Error.TxRateLimitExceeded)
     apply_tempo(ctx, netuid, tempo)
+    record_key(ctx, who, netuid, TEMPO)
+
+
+@S.call(140, origin="any")
+def set_activity_cutoff_factor(ctx: Context, who: bytes | None, netuid: u16, factor_milli: u32) -> None:
+    """Set after how many tempos (in thousandths, 1,000 to 50,000) without an update a validator is inactive."""
+    ensure_owner_or_root(ctx, who, netuid)
+    ensure(MIN_FACTOR <= factor_milli <= MAX_FACTOR, Error.ActivityCutoffFactorMilliOutOfBounds)
+    if who is not None:
+        ensure_open(ctx, netuid)
+        limit_owner(ctx, netuid, "ActivityCutoffFactorMilli")
+        record_owner(ctx, netuid, "ActivityCutoffFactorMilli")
+    ctx.state.put(S.ActivityCutoffFactorMilli, netuid, to=factor_milli)
+    ctx.emit(S.ActivityCutoffFactorMilliSet, netuid, factor_milli)
+
+
+@S.call(141)
+def trigger_epoch(ctx: Context, who: bytes, netuid: u16) -> None:
+    """Ask for an epoch after AdminFreezeWindow blocks, as the subnet's owner; not with commit-reveal on."""
+    state = ctx.state
+    ensure(not ctx.spec.legacy, Error.CallDisabled)
+    ensure_owner(ctx, who, netuid)
+    ensure(not state.get(S.CommitRevealWeightsEnabled, netuid), Error.DynamicTempoBlockedByCommitReveal)
+    ensure(state.get(S.PendingEpochAt, netuid) == 0, Error.EpochTriggerAlreadyPending)
+    window = state.get(S.AdminFreezeWindow)
+    idle = state.get(S.Tempo, netuid) == 0
+    ensure(idle or blocks_until_epoch(ctx, netuid) >= window, Error.AutoEpochAlreadyImminent)
+    limit_owner(ctx, netuid, "TriggerEpoch")
+    record_owner(ctx, netuid, "TriggerEpoch")
+    # the epochs of this block have run
+    due = ctx.block + max(window, 1)
+    state.put(S.PendingEpochAt, netuid, to=due)
+    ctx.emit(S.EpochTriggered, netuid, who, due)

@@ -7,7 +7,7 @@ from typing import Any
 from subnet.devnet.context import Context
 from subnet.devnet.pallet import Item, ensure
 from subnet.devnet.pallets.balances import free, transfer
-from subnet.devnet.pallets.subtensor import ROOT, subnet_account
+from subnet.devnet.pallets.subtensor import ROOT, mechanism_indexes, subnet_account
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor_errors import Error
 from subnet.devnet.scale import account, u16, u64
@@ -19,7 +19,6 @@ _COLUMNS: tuple[tuple[Item[Any], Any], ...] = (
     (S.Rank, 0),
     (S.Trust, 0),
     (S.Consensus, 0),
-    (S.Incentive, 0),
     (S.Dividends, 0),
     (S.Emission, 0),
     (S.ValidatorTrust, 0),
@@ -49,6 +48,9 @@ def append_neuron(ctx: Context, netuid: int, hotkey: bytes) -> int:
     for column, initial in _COLUMNS:
         values = state.get(column, netuid)
         state.put(column, netuid, to=[*values[:uid], *[initial] * (uid + 1 - len(values[:uid]))])
+    for index in mechanism_indexes(state, netuid):
+        values = state.get(S.Incentive, index)
+        state.put(S.Incentive, index, to=[*values[:uid], *[0] * (uid + 1 - len(values[:uid]))])
     _move_in(ctx, netuid, uid, hotkey)
     return uid
 
@@ -60,14 +62,15 @@ def _move_in(ctx: Context, netuid: int, uid: int, hotkey: bytes) -> None:
     state.put(S.BlockAtRegistration, netuid, uid, to=ctx.block)
     state.put(S.IsNetworkMember, hotkey, netuid, to=True)
     # a new validator is rate limited from its registration on
-    set_last_update(state, netuid, uid, ctx.block)
+    for index in mechanism_indexes(state, netuid):
+        set_last_update(state, index, uid, ctx.block)
 
 
-def set_last_update(state: State, netuid: int, uid: int, block: int) -> None:
-    values = state.get(S.LastUpdate, netuid)
+def set_last_update(state: State, index: int, uid: int, block: int) -> None:
+    values = state.get(S.LastUpdate, index)
     values += [0] * (uid + 1 - len(values))
     values[uid] = block
-    state.put(S.LastUpdate, netuid, to=values)
+    state.put(S.LastUpdate, index, to=values)
 
 
 def replace_neuron(ctx: Context, netuid: int, uid: int, hotkey: bytes) -> None:
@@ -83,14 +86,24 @@ def replace_neuron(ctx: Context, netuid: int, uid: int, hotkey: bytes) -> None:
         if uid < len(values):
             values[uid] = initial
             state.put(column, netuid, to=values)
-    state.drop(S.Bonds, netuid, uid)
-    state.drop(S.Weights, netuid, uid)
-    for _, other in state.keys(S.Weights, netuid):
-        row = state.get(S.Weights, netuid, other)
+    for index in mechanism_indexes(state, netuid):
+        _clear_weights(state, index, uid)
+    _move_in(ctx, netuid, uid, hotkey)
+
+
+def _clear_weights(state: State, index: int, uid: int) -> None:
+    """Take the neuron out of a mechanism: its weights, bonds and incentive, and others' weights on it."""
+    incentive = state.get(S.Incentive, index)
+    if uid < len(incentive):
+        incentive[uid] = 0
+        state.put(S.Incentive, index, to=incentive)
+    state.drop(S.Bonds, index, uid)
+    state.drop(S.Weights, index, uid)
+    for _, other in state.keys(S.Weights, index):
+        row = state.get(S.Weights, index, other)
         if any(column == uid and weight for column, weight in row):
             cleared = [(column, 0 if column == uid else weight) for column, weight in row]
-            state.put(S.Weights, netuid, other, to=cleared)
-    _move_in(ctx, netuid, uid, hotkey)
+            state.put(S.Weights, index, other, to=cleared)
 
 
 def neuron_to_prune(ctx: Context, netuid: int) -> int | None:
