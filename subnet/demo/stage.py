@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 
-SUDO: Final = "//Alice"  # also owns the subnet, and pays for the neurons' registrations
+SUDO: Final = "//Alice"  # also owns the subnet
+PAYER: Final = "//Bob"  # owns the neurons: what the subnet owner's own hotkeys serve is not paid
 STAKE: Final = rao(5000)  # a validator's, far above what the owner's cut comes to
 PATIENCE: Final = 120.0  # seconds until start_call may be allowed
 
@@ -48,7 +49,7 @@ async def lay(chain: Chain, record: Record, tell: Tell, enter: Callable[[Actor],
     ``enter`` is called with each actor as soon as it is registered (and staked): its process may
     start then. Raises ChainError for what the chain refuses.
     """
-    sudo = load_key(SUDO)
+    sudo, payer = load_key(SUDO), load_key(PAYER)
     record.actors = [msgspec.structs.replace(a, hotkey=str(load_key(a.key).ss58_address)) for a in record.actors]
     (owner,) = record.of_role(Role.OWNER)
     created = await chain.register_network(sudo, owner.hotkey)
@@ -62,9 +63,9 @@ async def lay(chain: Chain, record: Record, tell: Tell, enter: Callable[[Actor],
     tell(f"emission starts: start_call in block {started.block}")
     for actor in record.actors:
         if actor.role != Role.OWNER:
-            await chain.burned_register(sudo, netuid, actor.hotkey)
+            await chain.burned_register(payer, netuid, actor.hotkey)
         if actor.role == Role.VALIDATOR:
-            await chain.add_stake(sudo, actor.hotkey, netuid, STAKE)
+            await chain.add_stake(payer, actor.hotkey, netuid, STAKE)
         enter(actor)
     await _read_uids(chain, record)
     tell(f"{len(record.actors)} neurons registered, both validators staked")

@@ -13,7 +13,7 @@ from subnet.devnet.pallets.balances import free
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import subnet_account
 from subnet.devnet.pallets.subtensor_commits import commit_hash
-from subnet.devnet.pallets.subtensor_epoch import activity_cutoff
+from subnet.devnet.pallets.subtensor_networks import activity_cutoff
 from subnet.devnet.pallets.subtensor_registration import Q32, decay_factor
 from subnet.devnet.pallets.subtensor_staking import stake_of
 from subnet.devnet.pallets.subtensor_types import HYPERPARAMETER

@@ -154,7 +154,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 async def prepare(chain: Chain) -> int:
     """A started subnet with a registered miner and a staked validator; its netuid."""
-    alice = load_key("//Alice")
+    alice, bob = load_key("//Alice"), load_key("//Bob")
     netuid = (await chain.register_network(alice, OWNER.ss58_address)).netuid
     for call, arguments in {
         "sudo_set_commit_reveal_weights_enabled": {"enabled": False},
@@ -162,11 +162,11 @@ async def prepare(chain: Chain) -> int:
         "sudo_set_serving_rate_limit": {"serving_rate_limit": 0},
     }.items():
         await chain.sudo(alice, "AdminUtils", call, {"netuid": netuid, **arguments})
-    await chain.burned_register(alice, netuid, VALIDATOR.ss58_address)
-    await chain.burned_register(alice, netuid, MINER.ss58_address)
+    await chain.burned_register(bob, netuid, VALIDATOR.ss58_address)
+    await chain.burned_register(bob, netuid, MINER.ss58_address)
     await chain.wait_for_block(await chain.start_call_block(netuid), timeout=120)
     await chain.start_call(alice, netuid)
-    await chain.add_stake(alice, VALIDATOR.ss58_address, netuid, rao(2000))
+    await chain.add_stake(bob, VALIDATOR.ss58_address, netuid, rao(2000))
     return int(netuid)
 
 

@@ -12,7 +12,7 @@ from subnet.devnet.context import Context
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import storage_index
 from subnet.devnet.pallets.subtensor_mechanisms import split_emission
-from subnet.devnet.pallets.subtensor_networks import owner_uid
+from subnet.devnet.pallets.subtensor_networks import activity_cutoff, owner_uid
 from subnet.devnet.pallets.subtensor_weights import stake_weight
 from subnet.devnet.state import State
 
@@ -104,19 +104,6 @@ def _params(ctx: Context, netuid: int) -> EpochParams:
         stake_threshold=state.get(S.StakeThreshold),
         owner_uid=owner_uid(state, netuid),
     )
-
-
-def activity_cutoff(ctx: Context, netuid: int) -> int:
-    """Blocks without an update after which a validator is inactive.
-
-    At head it follows the tempo (factor x tempo / 1000); ActivityCutoff still rules here where
-    sudo_set_activity_cutoff set it to anything but its default.
-    """
-    state = ctx.state
-    explicit = state.get(S.ActivityCutoff, netuid)
-    if ctx.spec.legacy or explicit != S.ActivityCutoff.default():
-        return explicit
-    return max(1, state.get(S.ActivityCutoffFactorMilli, netuid) * state.get(S.Tempo, netuid) // 1000)
 
 
 def _inputs(ctx: Context, netuid: int, mecid: int, hotkeys: list[bytes], emission: int) -> EpochInput:

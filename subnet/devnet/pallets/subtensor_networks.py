@@ -83,6 +83,19 @@ def epoch_number(ctx: Context, netuid: int) -> int:
     return ctx.state.get(S.SubnetEpochIndex, netuid) + should_run_epoch(ctx, netuid)
 
 
+def activity_cutoff(ctx: Context, netuid: int) -> int:
+    """Blocks without an update after which a validator is inactive.
+
+    At head it follows the tempo (factor x tempo / 1000); ActivityCutoff still rules here where
+    sudo_set_activity_cutoff set it to anything but its default.
+    """
+    state = ctx.state
+    explicit = state.get(S.ActivityCutoff, netuid)
+    if ctx.spec.legacy or explicit != S.ActivityCutoff.default():
+        return explicit
+    return max(1, state.get(S.ActivityCutoffFactorMilli, netuid) * state.get(S.Tempo, netuid) // 1000)
+
+
 def ensure_open(ctx: Context, netuid: int) -> None:
     """Refuse in the last AdminFreezeWindow blocks before an epoch (0 here unless set: tempos are short)."""
     state = ctx.state

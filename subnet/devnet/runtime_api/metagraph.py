@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from subnet.devnet.pallets.commitments import Commitments
-from subnet.devnet.pallets.subtensor import AXON_INFO, ROOT, storage_index
+from subnet.devnet.pallets.subtensor import ROOT, storage_index
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor_children import inherited
+from subnet.devnet.pallets.subtensor_types import AXON_INFO
 from subnet.devnet.pallets.subtensor_weights import stake_weight
 from subnet.devnet.runtime_api.declare import View
 from subnet.devnet.runtime_api.subnets import SubnetInfoRuntimeApi

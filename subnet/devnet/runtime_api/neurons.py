@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from subnet.devnet.pallets.subtensor import AXON_INFO, PROMETHEUS_INFO
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
+from subnet.devnet.pallets.subtensor_types import AXON_INFO, PROMETHEUS_INFO
 from subnet.devnet.runtime_api.declare import Api, View
 from subnet.devnet.runtime_api.types import C_ALPHA, C_NET_UID, C_U16, C_U64, net_uid
 from subnet.devnet.runtime_api.values import Subnet, exists

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from subnet.devnet.pallets.subtensor import FIXED_U128, subnet_account
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
+from subnet.devnet.pallets.subtensor import subnet_account
 from subnet.devnet.pallets.subtensor_networks import blocks_until_epoch
+from subnet.devnet.pallets.subtensor_types import FIXED_U128
 from subnet.devnet.runtime_api.declare import Api, View
 from subnet.devnet.runtime_api.types import C_TAO, C_U16, C_U32, C_U64, FIXED_I64, net_uid
 from subnet.devnet.runtime_api.values import VALUES, Subnet, exists, netuids, read, record

@@ -12,10 +12,10 @@ from functools import cached_property
 from typing import Any
 
 from subnet.devnet.pallet import Item
-from subnet.devnet.pallets.subtensor import CHAIN_IDENTITY, FIXED_I128, FIXED_U128, SUBNET_IDENTITY
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor_children import least_childkey_take
-from subnet.devnet.pallets.subtensor_coinbase import activity_cutoff
+from subnet.devnet.pallets.subtensor_networks import activity_cutoff
+from subnet.devnet.pallets.subtensor_types import CHAIN_IDENTITY, FIXED_I128, FIXED_U128, SUBNET_IDENTITY
 from subnet.devnet.runtime_api.declare import View
 from subnet.devnet.runtime_api.types import (
     C_ALPHA,
