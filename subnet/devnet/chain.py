@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from subnet.devnet.accounts import Account
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 SLOT_MS = 12_000
 LAST_MOMENT = 2**64 - 1  # what a clock can say at most, should somebody set it there
 EXTRINSICS = Vec(BYTES)
-SALT_KEY = b":subnet:salt"  # makes each fresh chain's genesis its own
+SALT_KEY = b":subnet:salt"  # makes each fresh chain's genesis its own, and what follows a return to a snapshot
 METADATA_KEY = b":subnet:metadata"  # clients cache metadata by genesis and version: another one, another genesis
 CODE_KEY = b":code"
 
@@ -80,6 +80,8 @@ class Chain:
         genesis = store.block(0)
         assert genesis is not None  # noqa: S101 - a store with a head has a genesis
         self.genesis_hash = genesis.hash
+        self._salt = store.meta("salt") or self.state.read(SALT_KEY)
+        self._ahead_ms = int(store.meta("clock") or b"0")
 
     def _genesis(self, accounts: Sequence[Account], balance: int) -> Block:
         ctx = self.context(block=0)
@@ -138,7 +140,7 @@ class Chain:
     def _open(self, ctx: Context) -> dict[str, Any]:
         state = self.state
         last = state.get(Timestamp.Now)
-        ctx.now_ms = min(max(int(time.time() * 1000), last + 1), LAST_MOMENT)
+        ctx.now_ms = min(max(self.now_ms, last + 1), LAST_MOMENT)
         slot = ctx.now_ms // SLOT_MS
         digest: dict[str, Any] = {"logs": [("PreRuntime", (b"aura", U64.encode(slot)))]}
         state.put(System.Number, to=ctx.block)
@@ -148,6 +150,7 @@ class Chain:
             state.drop(System.BlockHash, self.head.number - BLOCK_HASH_COUNT)
         state.put(System.Digest, to=digest)
         state.put(Aura.CurrentSlot, to=slot)
+        state.write(SALT_KEY, self._salt)
         return {"parent_hash": self.head.hash, "number": ctx.block, "digest": digest}
 
     def _seal(self, ctx: Context, extrinsics: list[bytes], header: dict[str, Any], root: bytes) -> Block:
@@ -162,6 +165,45 @@ class Chain:
         self.store.commit(StoredBlock(ctx.block, block.hash, data, EXTRINSICS.encode(extrinsics)), changes)
         self.state.settle()
         return block
+
+    # time and snapshots
+    @property
+    def now_ms(self) -> int:
+        """The chain's clock, in milliseconds since 1970: the machine's, and what :meth:`set_clock` added to it."""
+        return time.time_ns() // 1_000_000 + self._ahead_ms
+
+    def set_clock(self, now_ms: int) -> None:
+        """Let the chain's clock say this from now on; it goes on at the machine's pace, also after a restart."""
+        self._ahead_ms += now_ms - self.now_ms
+        self.store.set_meta("clock", str(self._ahead_ms).encode())
+
+    def snapshot(self) -> int:
+        """Remember the head, to return to it with :meth:`revert`."""
+        return self.store.take_snapshot(self.head.number, self._ahead_ms)
+
+    def revert(self, snapshot: int) -> Block:
+        """Return to a snapshot's block, state and clock; the blocks after it are gone, and so are later snapshots.
+
+        The block's ``changes`` are what it differs in from the head before. Blocks built from here on have other
+        hashes than those that were built before, even if they are alike in all else. DevnetError if there is no
+        such snapshot.
+        """
+        found = self.store.snapshot(snapshot)
+        if found is None:
+            raise DevnetError(
+                f"there is no snapshot {snapshot}",
+                remedy="Take one with dev_snapshot; a return to an earlier one removes those after it.",
+            )
+        salt = os.urandom(16)
+        changes = self.store.revert(found, {"salt": salt, "clock": str(found.clock).encode()})
+        for key, value in changes.items():
+            self.state.write(key, value)
+        self.state.settle()
+        self._salt, self._ahead_ms = salt, found.clock
+        stored = self.store.block(found.block)
+        assert stored is not None  # noqa: S101 - a revert keeps the snapshot's block
+        self.head = replace(Block.of(stored), changes=changes)
+        return self.head
 
     # reading
     def block(self, number: int) -> Block | None:

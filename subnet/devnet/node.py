@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from subnet.devnet.chain import Block, Chain
 from subnet.devnet.extrinsic import Extrinsic
+from subnet.devnet.pallets.system import Timestamp
 from subnet.devnet.pool import Pool
 from subnet.devnet.rpc import to_hex
 from subnet.errors import DevnetError
@@ -20,6 +21,8 @@ from subnet.errors import DevnetError
 logger = logging.getLogger(__name__)
 
 Production = Literal["interval", "instant", "manual"]
+LEAST_BLOCK_TIME, MOST_BLOCK_TIME = 0.01, 86_400.0  # seconds
+LATEST = 1e11  # seconds since 1970; some 3,000 years from now
 
 
 class Listener(Protocol):
@@ -44,17 +47,20 @@ class Node:
         self.sessions: set[Listener] = set()
         self.metadata_hex = to_hex(chain.runtime.metadata)
         self.failure: DevnetError | None = None
-        self.stopped = asyncio.Event()
+        self._stopped = False
+        self._woken = asyncio.Event()  # the loop of run() has something else to do than wait for the next block
         self._due = False
 
     async def run(self) -> None:
-        """Make blocks until :attr:`stopped`; raises the DevnetError that ended the chain, if one did."""
+        """Make blocks until :meth:`stop`; raises the DevnetError that ended the chain, if one did."""
         loop = asyncio.get_running_loop()
         due = loop.time()  # the first block at once: a client need not wait for it
-        while not self.stopped.is_set():
+        while not self._stopped:
             wait = max(0.0, due - loop.time()) if self.production == "interval" else None
             try:
-                await asyncio.wait_for(self.stopped.wait(), wait)
+                await asyncio.wait_for(self._woken.wait(), wait)
+                self._woken.clear()
+                due = min(due, loop.time() + self.block_time)
             except TimeoutError:
                 self._try_produce()
                 # a machine that could not keep up does not make up for it in a burst
@@ -62,13 +68,35 @@ class Node:
         if self.failure is not None:
             raise self.failure
 
+    def stop(self) -> None:
+        self._stopped = True
+        self._woken.set()
+
+    def set_production(self, production: Production, block_time: float | None = None) -> None:
+        """Change when blocks are made, and the seconds between them; DevnetError for a time out of bounds."""
+        seconds = self.block_time if block_time is None else block_time
+        if not LEAST_BLOCK_TIME <= seconds <= MOST_BLOCK_TIME:
+            raise DevnetError(
+                f"block time {seconds} is out of bounds",
+                remedy=f"Give a value from {LEAST_BLOCK_TIME} to {MOST_BLOCK_TIME} seconds.",
+            )
+        self.production, self.block_time = production, seconds
+        self._woken.set()
+        self._soon_if_instant()
+
+    def _soon_if_instant(self) -> None:
+        """Where blocks are instant: one as soon as the loop has time, if something waits for it."""
+        if self.production == "instant" and not self._due and self.pool.ready():
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._try_produce)
+
     def _try_produce(self) -> None:
         self._due = False
         try:
             self.produce()
-        except DevnetError as error:
-            self.failure = error
-            self.stopped.set()
+            self._soon_if_instant()  # what did not fit into that block
+        except DevnetError:
+            pass  # it ends the chain: run() raises it
         except Exception:
             # the block was rolled back; the next one may do better
             logger.exception("block %d could not be built", self.chain.head.number + 1)
@@ -78,17 +106,47 @@ class Node:
         extrinsic, old = self.pool.submit(raw)
         if old is not None:
             self._tell(old, {"usurped": to_hex(extrinsic.hash)}, last=True)
-        if self.production == "instant" and not self._due and self.pool.is_ready(extrinsic):
-            self._due = True
-            asyncio.get_running_loop().call_soon(self._try_produce)
+        self._soon_if_instant()
         return extrinsic
 
-    async def new_blocks(self, count: int) -> str:
-        """Build blocks at once; the hash of the last."""
-        for _ in range(count):
+    async def new_blocks(self, count: int, times: Sequence[float] = ()) -> str:
+        """Build blocks at once, the first ones at these times (seconds since 1970, ascending); the last one's hash."""
+        for number in range(count):
+            if number < len(times):
+                self.set_time(times[number])
             self.produce()
             await asyncio.sleep(0)
         return to_hex(self.chain.head.hash)
+
+    def set_time(self, seconds: float) -> float:
+        """Let the chain's clock say this (seconds since 1970) from now on; DevnetError if it is not after the head's.
+
+        Returns the clock's time.
+        """
+        last = self.chain.state.get(Timestamp.Now)
+        if not last / 1000 < seconds <= LATEST:
+            raise DevnetError(
+                f"time {seconds} is out of bounds: the head's is {last / 1000:.3f}",
+                remedy=f"Give seconds since 1970, after the head's and up to {LATEST}; "
+                "only a return to a snapshot goes back in time.",
+            )
+        self.chain.set_clock(round(seconds * 1000))
+        return self.now
+
+    @property
+    def now(self) -> float:
+        """What the chain's clock says, in seconds since 1970."""
+        return self.chain.now_ms / 1000
+
+    def revert(self, snapshot: int) -> Block:
+        """Return to a snapshot; what waits in the pool is dropped, and everybody told of the head that is now."""
+        block = self.chain.revert(snapshot)
+        for pooled in list(self.pool.by_hash.values()):
+            self.pool.remove(pooled.extrinsic)
+            self._tell(pooled.extrinsic, "dropped", last=True)
+        for session in list(self.sessions):
+            session.on_block(block)
+        return block
 
     def produce(self, writes: Mapping[bytes, bytes | None] | None = None) -> Block:
         """Build one block of what waits, store it, and tell everybody."""
@@ -103,7 +161,12 @@ class Node:
                 else:
                     dropped.append(extrinsic)
 
-        block = self.chain.build(chosen(), writes)
+        try:
+            block = self.chain.build(chosen(), writes)
+        except DevnetError as error:  # the disk is full, say: a chain that can't be kept must not go on
+            self.failure = error
+            self.stop()
+            raise
         for extrinsic in included:
             self.pool.remove(extrinsic)
         for extrinsic in [*dropped, *self.pool.stale()]:

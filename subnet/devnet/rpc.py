@@ -50,10 +50,14 @@ def dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 async def answer(text: str | bytes, call: Callable[[str, list[Any]], Awaitable[Any]]) -> Answer | None:
     """The answer to one message (None if it needs none) and what to do after it was sent."""
     try:
-        message = json.loads(text)
+        message = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return dumps(_failure(None, RpcError(PARSE_ERROR, "Parse error"))), []
     if isinstance(message, list):

@@ -13,19 +13,19 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from subnet.devnet.accounts import Account, more
 from subnet.devnet.chain import Chain
 from subnet.devnet.context import Spec, TempoRule
 from subnet.devnet.node import Node, Production
-from subnet.devnet.scale import ScaleError
 from subnet.devnet.server import Server
 from subnet.devnet.state import Store
 from subnet.errors import DevnetError
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 TAO = 10**9
 START_TIMEOUT = 30.0  # seconds
 
@@ -83,13 +83,44 @@ class Devnet:
     _loop: asyncio.AbstractEventLoop
 
     def new_blocks(self, count: int = 1) -> int:
-        """Build blocks now, from any thread; returns the head's number."""
+        """Build blocks now; returns the head's number. This and what follows: from any thread but the node's own."""
 
         async def build() -> int:
             await self.node.new_blocks(count)
             return self.node.chain.head.number
 
         return asyncio.run_coroutine_threadsafe(build(), self._loop).result(timeout=600)
+
+    def snapshot(self) -> int:
+        """Remember the head; :meth:`revert` returns to it, as often as it is asked."""
+        return self._do(self.node.chain.snapshot)
+
+    def revert(self, snapshot: int) -> int:
+        """Return to a snapshot: blocks, state, clock, and nothing waiting; returns the head's number.
+
+        Snapshots that were taken after it are gone. DevnetError if there is no such snapshot.
+        """
+        return self._do(lambda: self.node.revert(snapshot).number)
+
+    def increase_time(self, seconds: float) -> float:
+        """Put the chain's clock forward; returns what it says then (seconds since 1970). Makes no block."""
+        return self._do(lambda: self.node.set_time(self.node.now + seconds))
+
+    def set_time(self, seconds: float) -> float:
+        """Set the chain's clock (seconds since 1970, after the head's time). Makes no block."""
+        return self._do(lambda: self.node.set_time(seconds))
+
+    def set_production(self, production: Production, block_time: float | None = None) -> None:
+        """Change when blocks are made, and the seconds between them ("interval")."""
+        self._do(lambda: self.node.set_production(production, block_time))
+
+    def _do(self, work: Callable[[], T]) -> T:
+        """Do something on the node's thread, between two blocks."""
+
+        async def do() -> T:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(do(), self._loop).result(timeout=60)
 
     def as_dict(self) -> dict[str, Any]:
         """What ``subnet chain --json`` prints: url, genesis and accounts."""
@@ -132,7 +163,7 @@ async def serve(options: Options, ready: Callable[[Devnet], None], stop: asyncio
 def _open(store: Store, spec: Spec, accounts: Sequence[Account], balance: int) -> Chain:
     try:
         return Chain(store, spec, accounts, balance)
-    except (sqlite3.Error, ScaleError) as error:
+    except (sqlite3.Error, ValueError) as error:  # ScaleError is one, too
         raise DevnetError(
             f"the chain's state {store.path} is damaged: {error}",
             remedy="Start from a fresh file (--state NEWFILE), or from a copy that was made while no node ran.",
@@ -144,7 +175,7 @@ async def _until(stop: asyncio.Event, node: Node) -> None:
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({blocks, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    node.stopped.set()
+    node.stop()
     await blocks
 
 

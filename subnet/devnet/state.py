@@ -17,7 +17,8 @@ from subnet.devnet.pallet import PREFIX, Item
 from subnet.errors import DevnetError
 
 T = TypeVar("T")
-SCHEMA = 1
+SCHEMA = 2
+MAX_SNAPSHOTS = 1000
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -25,6 +26,8 @@ CREATE TABLE IF NOT EXISTS blocks (
     number INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, header BLOB NOT NULL, extrinsics BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS state (
     key BLOB NOT NULL, block INTEGER NOT NULL, value BLOB, PRIMARY KEY (key, block)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS snapshots (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, block INTEGER NOT NULL, clock INTEGER NOT NULL);
 """
 
 
@@ -132,13 +135,26 @@ class StoredBlock:
     extrinsics: bytes
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A block to return to, and how far the chain's clock was ahead of the machine's then (milliseconds)."""
+
+    id: int
+    block: int
+    clock: int
+
+
 class Store:
-    """The chain on disk (or ``:memory:``): blocks, and each key's value from the block that set it on."""
+    """The chain on disk: blocks, and each key's value from the block that set it on.
+
+    Without a path it is in a file that SQLite removes by itself: history grows on the disk, not in memory.
+    """
 
     def __init__(self, path: str | Path | None) -> None:
-        self.path = ":memory:" if path is None else str(path)
+        self.path = "a temporary file" if path is None else str(path)
         try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=0.2)
+            name = "" if path is None else str(path)
+            self._db = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=0.2)
         except sqlite3.Error as error:
             raise _unusable(self.path, error) from error
         try:
@@ -177,6 +193,45 @@ class Store:
 
     def set_meta(self, name: str, value: bytes) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def take_snapshot(self, block: int, clock: int) -> int:
+        """Remember a block to return to; its number among the snapshots, never given twice."""
+        (count,) = self._db.execute("SELECT COUNT(*) FROM snapshots").fetchone()
+        if count >= MAX_SNAPSHOTS:
+            raise DevnetError(
+                f"{MAX_SNAPSHOTS} snapshots are kept, and no more",
+                remedy="Return to an early one with dev_revert: the later ones go.",
+            )
+        row = self._db.execute("INSERT INTO snapshots (block, clock) VALUES (?, ?)", (block, clock)).lastrowid
+        assert row is not None  # noqa: S101 - an INSERT has one
+        return row
+
+    def snapshot(self, number: int) -> Snapshot | None:
+        row = self._db.execute("SELECT id, block, clock FROM snapshots WHERE id = ?", (number,)).fetchone()
+        return None if row is None else Snapshot(*row)
+
+    def revert(self, to: Snapshot, meta: dict[str, bytes]) -> dict[bytes, bytes | None]:
+        """Forget all blocks and snapshots after ``to``, in one transaction that writes ``meta`` too.
+
+        Returns what each key that those blocks set holds now.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            keys = self._db.execute("SELECT DISTINCT key FROM state WHERE block > ?", (to.block,)).fetchall()
+            self._db.execute("DELETE FROM state WHERE block > ?", (to.block,))
+            self._db.execute("DELETE FROM blocks WHERE number > ?", (to.block,))
+            self._db.execute("DELETE FROM snapshots WHERE id > ?", (to.id,))
+            for name, value in meta.items():
+                self.set_meta(name, value)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise DevnetError(
+                f"can't return to block {to.block} of {self.path}: {error}",
+                remedy="Free disk space and ask again: the chain is as it was.",
+            ) from error
+        return {bytes(key): self.value(bytes(key), to.block) for (key,) in keys}
 
     def commit(self, block: StoredBlock, changes: dict[bytes, bytes | None]) -> None:
         """One block and its changes, in one transaction."""

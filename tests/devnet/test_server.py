@@ -22,10 +22,10 @@ from subnet.devnet.pallets.system import System, Timestamp
 from subnet.devnet.rpc import to_hex
 from subnet.devnet.session import MAX_SUBSCRIPTIONS
 from subnet.errors import DevnetError
+from tests.devnet.sockets import WAIT, Socket, post
 
 ALICE = Keypair.create_from_uri("//Alice")
 Sign = Callable[..., bytes]
-WAIT = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -35,49 +35,10 @@ def node() -> Iterator[Devnet]:
         yield found
 
 
-class Socket:
-    """A websocket client that keeps answers and notifications apart."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
-        self.heard: list[dict[str, Any]] = []
-        self._next = 0
-
-    async def ask(self, method: str, *params: Any) -> Any:
-        """The result, or the error's dict."""
-        self._next += 1
-        await self.socket.send_str(json.dumps({"jsonrpc": "2.0", "id": self._next, "method": method, "params": params}))
-        while True:
-            message = await self.receive()
-            if message.get("id") == self._next:
-                return message["error"] if "error" in message else message["result"]
-            self.heard.append(message)
-
-    async def receive(self) -> Any:
-        async with asyncio.timeout(WAIT):
-            return json.loads(await self.socket.receive_str())
-
-    async def hear(self, subscription: str) -> Any:
-        """The next notification of a subscription."""
-        while True:
-            for message in self.heard:
-                if message["params"]["subscription"] == subscription:
-                    self.heard.remove(message)
-                    return message["params"]["result"]
-            self.heard.append(await self.receive())
-
-
 @pytest.fixture
 async def socket(node: Devnet) -> AsyncIterator[Socket]:
     async with aiohttp.ClientSession() as session, session.ws_connect(node.url) as opened:
         yield Socket(opened)
-
-
-async def post(node: Devnet, body: Any) -> tuple[int, Any]:
-    url = node.url.replace("ws://", "http://")
-    async with aiohttp.ClientSession() as session, session.post(url, data=body) as response:
-        text = await response.text()
-        return response.status, json.loads(text) if response.content_type == "application/json" and text else text
 
 
 async def test_what_a_client_asks_on_connecting(socket: Socket, node: Devnet) -> None:

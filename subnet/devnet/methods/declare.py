@@ -12,6 +12,7 @@ from typing import Any
 
 from subnet.devnet.rpc import METHOD_NOT_FOUND, RpcError, bad_params
 from subnet.devnet.session import Session
+from subnet.errors import DevnetError
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Method:
 
 
 METHODS: dict[str, Method] = {}
+DEVNET = -32000  # what a dev_ method refuses; the data say what to do
 
 
 def method(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -46,5 +48,8 @@ async def call(session: Session, name: str, params: list[Any]) -> Any:
         raise RpcError(METHOD_NOT_FOUND, f"Method not found: {name[:100]}")
     if not found.least <= len(params) <= found.most:
         raise bad_params(f"{name} takes {found.least} to {found.most} parameters, not {len(params)}")
-    result = found.function(session, *params)
-    return await result if inspect.isawaitable(result) else result
+    try:
+        result = found.function(session, *params)
+        return await result if inspect.isawaitable(result) else result
+    except DevnetError as error:
+        raise RpcError(DEVNET, str(error), error.remedy) from None
