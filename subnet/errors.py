@@ -395,17 +395,23 @@ class ExtrinsicFailed(ChainError):
     """An extrinsic was refused by the pool or failed in its block: one error for both shapes.
 
     ``name`` is the runtime's error name (``NeuronNoValidatorPermit``) or the pool's reason;
-    ``where`` is ``"pool"``, ``"block"`` or ``"sudo"`` (the inner call of an accepted sudo).
+    ``where`` is ``"pool"``, ``"block"``, or the kind of call around the one that failed in an
+    accepted extrinsic: ``"sudo"``, ``"batch"`` (``index`` is the call's place in it), ``"proxy"``
+    or ``"multisig"``.
     """
 
     code = "chain.extrinsic-failed"
     exit_code = 26
     remedy = "Read the runtime error's name above."
 
-    def __init__(self, message: str, *, name: str, where: str, remedy: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, name: str, where: str, remedy: str | None = None, index: int | None = None
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.name = name
         self.where = where
+        self.index = index
 
     def as_dict(self) -> dict[str, Any]:
-        return {**super().as_dict(), "name": self.name, "where": self.where}
+        place = {} if self.index is None else {"index": self.index}
+        return {**super().as_dict(), "name": self.name, "where": self.where, **place}

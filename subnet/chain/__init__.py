@@ -2,13 +2,16 @@
 
 How a call passes: :class:`Chain` (client.py: a Reader and a Writer) -> a job on the connection's own thread
 (connection.py) -> the session's runtime and storage reads (session.py, substrate.py, reads.py)
--> JSON-RPC under a deadline (transport.py). Writes take extrinsic.py in between. Nothing here
+-> JSON-RPC under a deadline (transport.py). Writes are calls (calls.py,
+weights.py) that are signed, sent and followed (signing.py, extrinsic.py, following.py). Nothing here
 imports substrate-interface until a connection is made.
 """
 
+from subnet.chain.calls import Call
 from subnet.chain.client import Chain
 from subnet.chain.events import Event
-from subnet.chain.extrinsic import Included
 from subnet.chain.hyperparameters import Hyperparameters
+from subnet.chain.sending import Estimate, Included, Prepared
+from subnet.chain.weights import WeightCommit
 
-__all__ = ["Chain", "Event", "Hyperparameters", "Included"]
+__all__ = ["Call", "Chain", "Estimate", "Event", "Hyperparameters", "Included", "Prepared", "WeightCommit"]

@@ -1,10 +1,11 @@
-"""Extrinsics: signed once, sent until the pool has them, found in a block, read for their outcome.
+"""Sending: signed once, handed to the pool until it answers, followed to its outcome.
 
-A write goes through :class:`Submitter.submit`: under a lock per account it takes the next nonce
-and signs a mortal extrinsic; the same bytes are sent again while nobody answers, since a copy can
-land only once; then blocks are polled until one holds it, its era is over, or the deadline is
-reached. The outcome is an :class:`Included`, or ExtrinsicFailed: one error for the pool's refusal,
-the dispatch error in the block, and the failed call inside an accepted sudo.
+A write goes through :class:`Submitter`: under a lock per account it takes the next nonce, signs and
+fills the pool, so that sends back to back go in order without waiting for each other's blocks. The
+same bytes are sent again while nobody answers, and when the chain goes on without them: a copy can
+land only once. A refusal is final only where no copy can be on its way; a nonce that somebody else
+used is replaced only once that is certain. So ExtrinsicFailed always means that the call took no
+effect, and ChainTimeout that this is not known yet.
 """
 
 from __future__ import annotations
@@ -13,90 +14,42 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Unpack
 
 import stamina
 
+from subnet.chain.calls import Call
 from subnet.chain.connection import Connection
-from subnet.chain.events import Event, block_events
-from subnet.chain.remedies import pool_error, remedy
-from subnet.chain.session import Entry, Session, block_hash, block_number
-from subnet.errors import ChainMalformed, ChainRefused, ChainTimeout, ChainUnreachable, ExtrinsicFailed
-from subnet.types import Block, Netuid, Rao
+from subnet.chain.following import Watch, failure, look, outcome
+from subnet.chain.remedies import pool_error
+from subnet.chain.sending import PATIENCE, Estimate, Included, Prepared, Sending, Signing, Wait
+from subnet.chain.session import Session
+from subnet.chain.signing import LOADING, estimate, load_composer, sign
+from subnet.errors import (
+    ChainError,
+    ChainMalformed,
+    ChainRefused,
+    ChainTimeout,
+    ChainUnreachable,
+    ExtrinsicFailed,
+    WrongNetwork,
+)
+from subnet.keys import ss58_of
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
 
 log = logging.getLogger(__name__)
 
-PERIOD = 64
-"""Blocks in which a signed extrinsic may be included: about 13 minutes at 12 s."""
-REORG = 4
-"""Blocks below the head that are looked at again when their hash changed."""
-LOADING = 60.0
-"""Seconds that substrate-interface may take for a full runtime's metadata on a slow, busy machine."""
-_NONCE_TRIES = 4
-_WINDOW = 32  # blocks looked at in one job
+AGAIN = 8
+"""Blocks without the extrinsic after which its bytes are sent again: the pool may have lost them."""
+_TRIES = 5
+_MOST_UNTOLD = 4096
+_NONCE_TAKEN = ("Stale", "PriorityTooLow", "Usurped")
+_ON_ITS_WAY = ("AlreadyImported", "Stale", "TemporarilyBanned")
 _POOL = range(1000, 1100)  # JSON-RPC codes of author_submitExtrinsic
-
-
-@dataclass(frozen=True)
-class Included:
-    """An extrinsic that is in a block and succeeded. ``fee`` is in RAO, 0 for calls that pay none."""
-
-    block: Block
-    block_hash: str
-    extrinsic_hash: str
-    fee: Rao
-    events: tuple[Event, ...]
-
-    def event(self, module: str, name: str) -> Event | None:
-        """The first event of this name, or None."""
-        return next((event for event in self.events if event[:2] == (module, name)), None)
-
-    @property
-    def netuid(self) -> Netuid:
-        """The subnet that this extrinsic created. Raises ChainMalformed where it created none."""
-        event = self.event("SubtensorModule", "NetworkAdded")
-        if event is None:
-            raise ChainMalformed(f"extrinsic {self.extrinsic_hash} created no subnet")
-        return Netuid(int(_first(event.attributes)))
-
-
-@dataclass(frozen=True)
-class _Signed:
-    """What is on its way: its bytes, and the blocks between which it can land."""
-
-    call: str
-    data: str
-    hash: str
-    account: str
-    nonce: int
-    start: int
-    dies: int
-
-
-@dataclass
-class _Watch:
-    """How far the search for an extrinsic has come."""
-
-    signed: _Signed
-    next: int
-    head: str = ""
-    number: int = 0
-    seen: dict[int, str] = field(default_factory=dict)
-
-
-class _Place(NamedTuple):
-    """Where an extrinsic is: the block, its hash, and the extrinsic's position in it."""
-
-    block: int
-    hash: str
-    position: int
+_LOST = (ChainUnreachable, ChainTimeout, ChainMalformed)
 
 
 class Pace:
@@ -124,51 +77,71 @@ class Submitter:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._in_flight: defaultdict[str, set[int]] = defaultdict(set)
+        self._in_pool: defaultdict[str, set[int]] = defaultdict(set)  # nonces that a pool has of us
+        self._untold: set[str] = set()  # hashes of what was signed here and shown to nobody
 
-    async def submit(
-        self, pallet: str, function: str, params: Mapping[str, Any], key: Keypair, *, timeout: float
-    ) -> Included:
-        """Sign and send a call and wait for its block, at most ``timeout`` seconds.
+    async def estimate(self, call: Call, key: Keypair, **signing: Unpack[Signing]) -> Estimate:
+        """What a call would cost; nothing is sent."""
+        await self._connection.read(load_composer, grace=LOADING)
+        return await self._connection.read(lambda session: estimate(session, call, key, **signing))
 
-        Raises ExtrinsicFailed; ChainTimeout where the outcome is not known yet (the message says
-        until which block it may still land); ChainUnreachable, ChainMalformed.
-        """
+    async def prepare(self, call: Call, key: Keypair, **signing: Unpack[Signing]) -> Prepared:
+        """Sign a call, to be sent by :meth:`deliver`."""
+        taken = self._in_pool[ss58_of(key.public_key)]
+        await self._connection.read(load_composer, grace=LOADING)
+        prepared = await self._connection.read(lambda session: sign(session, call, key, taken, **signing))
+        if len(self._untold) >= _MOST_UNTOLD:
+            self._untold.clear()  # forgetting only makes their delivery more careful
+        self._untold.add(prepared.hash)
+        return prepared
+
+    async def send(self, call: Call, key: Keypair, **sending: Unpack[Sending]) -> Included:
+        """Sign, send, follow. A nonce that somebody else used meanwhile is replaced, unless it was given."""
+        wait, timeout = sending.pop("wait", "inclusion"), sending.pop("timeout", PATIENCE)
+        signing: Signing = {**sending}  # type: ignore[typeddict-unknown-key]
         deadline = time.monotonic() + timeout
-        account = _address(key)
-        async with self._locks[account]:
-            signed = await self._send(pallet, function, params, key, deadline)
-            self._in_flight[account].add(signed.nonce)
-        try:
-            return await self._follow(signed, deadline)
-        finally:
-            self._in_flight[account].discard(signed.nonce)
-
-    async def _send(
-        self, pallet: str, function: str, params: Mapping[str, Any], key: Keypair, deadline: float
-    ) -> _Signed:
-        """Signed and in the pool. A nonce that another process took meanwhile is replaced."""
-        taken = self._in_flight[_address(key)]
-        await self._connection.read(_load_composer, grace=LOADING)
-        for attempt in range(1, _NONCE_TRIES + 1):
-            signed = await self._connection.read(lambda session: _sign(session, pallet, function, params, key, taken))
+        account = ss58_of(key.public_key)
+        for attempt in range(1, _TRIES + 1):
             try:
-                await self._push(signed, deadline)
+                async with self._locks[account]:
+                    prepared = await self.prepare(call, key, **signing)
+                    trouble = await self._first_push(prepared, deadline)
+                return await self._follow(prepared, deadline, wait, trouble)
             except ExtrinsicFailed as failed:
-                if failed.name not in ("Stale", "PriorityTooLow") or attempt == _NONCE_TRIES:
+                if failed.name not in _NONCE_TAKEN or failed.where != "pool":
                     raise
-                log.info("nonce %d of %s was taken; signing anew", signed.nonce, signed.account)
-                await asyncio.sleep(0.2 * attempt)
-            else:
-                break
-        return signed
+                if "nonce" in sending or attempt == _TRIES:
+                    raise
+                log.info("a nonce of %s was taken by somebody else; signing anew", account)
+            await asyncio.sleep(0.2 * attempt)
+        raise AssertionError("the last attempt returns or raises")
 
-    async def _push(self, signed: _Signed, deadline: float) -> None:
-        """Hand the bytes to the pool; the same bytes again while nobody answers."""
-        uncertain = False
+    async def deliver(self, prepared: Prepared, *, wait: Wait = "inclusion", timeout: float = PATIENCE) -> Included:
+        """Send what was prepared, here or by an earlier process, and follow it.
+
+        It is looked for before it is sent again, so it lands once at most however often this is called.
+        """
+        if prepared.genesis != self._connection.endpoints.genesis:
+            raise WrongNetwork(f"{prepared.call} was signed for genesis {prepared.genesis}")
+        deadline = time.monotonic() + timeout
+        if prepared.hash in self._untold:
+            trouble = await self._first_push(prepared, deadline)
+            return await self._follow(prepared, deadline, wait, trouble)
+        return await self._follow(prepared, deadline, wait, again=0)
+
+    # To the pool
+
+    async def _first_push(self, prepared: Prepared, deadline: float) -> ExtrinsicFailed | None:
+        """Hand the bytes to the pool; the same bytes again while nobody answers.
+
+        Raises ExtrinsicFailed only where no copy can be on its way; else a refusal says nothing sure, and is returned.
+        """
+        self._untold.discard(prepared.hash)
+        told: list[str] = []
+        failed: ExtrinsicFailed | None = None
         try:
             async for attempt in stamina.retry_context(
-                on=(ChainUnreachable, ChainTimeout),
+                on=_LOST,
                 attempts=None,
                 timeout=max(deadline - time.monotonic(), 0.1),
                 wait_initial=0.1,
@@ -176,171 +149,96 @@ class Submitter:
                 wait_jitter=0.2,
             ):
                 with attempt:
+                    before = len(told)
                     try:
-                        await self._connection.run(lambda session: session.call("author_submitExtrinsic", signed.data))
-                    except (ChainUnreachable, ChainTimeout):
-                        uncertain = True
-                        raise
+                        await self._connection.run(partial(_submit, data=prepared.data, told=told))
                     except ChainRefused as refused:
-                        _check_refusal(refused, signed, uncertain=uncertain)
-        except (ChainUnreachable, ChainTimeout) as lost:
-            raise _unknown(signed, "was sent, but the node never answered") from lost
+                        failed = _refusal(refused, prepared)
+                        if failed.name != "AlreadyImported" and not before:
+                            raise failed from None
+                        log.info("%s was refused with a copy under way: %s", prepared.hash, failed.name)
+        except _LOST as lost:
+            if not told:
+                raise
+            raise _unknown(prepared, "was sent, but the node never answered") from lost
+        self._in_pool[prepared.account].add(prepared.nonce)
+        return failed
 
-    async def _follow(self, signed: _Signed, deadline: float) -> Included:
-        """Look for the extrinsic until it is in a block or can't be; a lost node is waited for."""
-        watch, pace = _Watch(signed, signed.start), Pace()
-        while True:
-            lost: ChainUnreachable | ChainTimeout | None = None
-            try:
-                found = await self._connection.read(partial(_look, watch=watch), patience=1.0)
-                if found is not None:
-                    return await self._connection.read(partial(_outcome, signed=signed, place=found))
-            except (ChainUnreachable, ChainTimeout) as error:
-                lost = error
-            if watch.number > signed.dies + REORG:
-                raise _failure(f"{signed.call} was not included by block {signed.dies}", "Expired", "pool")
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise _unknown(signed, f"is in no block up to {watch.number}") from lost
-            await asyncio.sleep(min(pace.saw(watch.number), left))
+    async def _push_again(self, prepared: Prepared) -> ExtrinsicFailed | None:
+        """Hand over bytes that may have landed; a refusal says nothing sure, and is returned.
 
-
-def _load_composer(session: Session) -> None:
-    """A job: what signing needs, with a deadline of its own, since it may take longer than a call."""
-    _ = session.runtime().composer
-
-
-def _sign(
-    session: Session, pallet: str, function: str, params: Mapping[str, Any], key: Keypair, taken: set[int]
-) -> _Signed:
-    """A job: the call under the account's next free nonce, mortal from the finalised block."""
-    account = _address(key)
-    version, finalized, head, nonce = session.calls(
-        [
-            ("state_getRuntimeVersion", []),
-            ("chain_getFinalizedHead", []),
-            ("chain_getHeader", []),
-            ("system_accountNextIndex", [account]),
-        ]
-    )
-    final = block_number(session.call("chain_getHeader", block_hash(finalized)))
-    birth = max(final, block_number(head) - PERIOD // 4)  # a localnet may finalise late, or never
-    if not isinstance(nonce, int) or not 0 <= nonce < 2**32:
-        raise ChainMalformed(f"the node gives {str(nonce)[:40]!r} as a nonce")
-    while nonce in taken:
-        nonce += 1
-    runtime = session.runtime_of(version, None)
-    era = {"period": PERIOD, "current": birth}
-    data = runtime.signed(pallet, function, params, key, nonce=nonce, era=era)
-    digest = "0x" + blake2b(bytes.fromhex(data[2:]), digest_size=32).hexdigest()
-    call = f"{pallet}.{function}"
-    return _Signed(call, data, digest, account, nonce, start=birth + 1, dies=birth + PERIOD)
-
-
-def _look(session: Session, *, watch: _Watch) -> _Place | None:
-    """A job: search the blocks that are new, or were replaced, since the last look."""
-    head = block_hash(session.call("chain_getBlockHash"))
-    if head == watch.head:
+        Where the pool no longer wants them their nonce is free for the account's next extrinsic.
+        """
+        try:
+            await self._connection.run(partial(_submit, data=prepared.data, told=[]))
+        except ChainRefused as refused:
+            failed = _refusal(refused, prepared)
+            if failed.name in _ON_ITS_WAY:
+                return None
+            log.warning("%s (%s) is not taken again: %s", prepared.call, prepared.hash, failed.name)
+            self._in_pool[prepared.account].discard(prepared.nonce)
+            return failed
         return None
-    number = block_number(session.call("chain_getHeader", head))
-    last = min(number, watch.next + _WINDOW)
-    numbers = range(max(watch.signed.start, watch.next - REORG), last + 1)
-    hashes = session.calls([("chain_getBlockHash", [i]) for i in numbers]) if numbers else []
-    for i, found in zip(numbers, hashes, strict=True):
-        if found is None or watch.seen.get(i) == found:
-            continue
-        index = _index_in(session.call("chain_getBlock", block_hash(found)), watch.signed.data)
-        if index is not None:
-            return _Place(i, block_hash(found), index)
-        watch.seen[i] = found
-    watch.number = last
-    watch.next = max(watch.next, last + 1)
-    watch.head = head if last == number else ""
-    return None
+
+    # To its outcome
+
+    async def _follow(
+        self,
+        prepared: Prepared,
+        deadline: float,
+        wait: Wait,
+        trouble: ChainError | None = None,
+        *,
+        again: int | None = None,
+    ) -> Included:
+        """Look for the extrinsic until it is in a block or can't be; a lost node is waited for.
+
+        ``again`` is the head's number from which its bytes are sent anew.
+        """
+        watch, pace = Watch.of(prepared), Pace()
+        try:
+            while True:
+                try:
+                    await self._connection.read(partial(look, watch=watch), patience=1.0)
+                    if watch.is_final or (watch.place and wait == "inclusion"):
+                        return await self._connection.read(partial(outcome, watch=watch))
+                    if watch.usurped:
+                        raise failure(f"{prepared.call}: nonce {prepared.nonce} was used by another", "Usurped", "pool")
+                    if watch.is_over:
+                        words = f"{prepared.call} was not included by block {prepared.dies}"
+                        raise failure(words, "Expired", "pool")
+                    again = watch.number + AGAIN if again is None else again
+                    if watch.place is None and watch.head and watch.number >= again:
+                        again = watch.number + AGAIN
+                        trouble = await self._push_again(prepared)
+                except (ChainUnreachable, ChainTimeout) as error:
+                    trouble = error
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    where = f"block {watch.place.block}, which is not final" if watch.place else "no block"
+                    raise _unknown(prepared, f"is in {where}; the head is {watch.number}") from trouble
+                await asyncio.sleep(min(pace.saw(watch.number), left))
+        finally:
+            self._in_pool[prepared.account].discard(prepared.nonce)
 
 
-def _index_in(answer: Any, data: str) -> int | None:
-    try:
-        extrinsics = answer["block"]["extrinsics"]
-        return next((i for i, extrinsic in enumerate(extrinsics) if extrinsic.lower() == data), None)
-    except (TypeError, KeyError, AttributeError):
-        raise ChainMalformed("an answer to chain_getBlock holds no extrinsics") from None
+def _submit(session: Session, *, data: str, told: list[str]) -> None:
+    """A job: hand the bytes over; ``told`` grows once the node may have got them."""
+    told.append(session.endpoint)
+    session.call("author_submitExtrinsic", data)
 
 
-def _outcome(session: Session, *, signed: _Signed, place: _Place) -> Included:
-    """A job: the extrinsic's own events, and from them success, fee or the typed failure."""
-    entry = Entry("Events", (), "System")
-    snapshot = session.read([entry], place.hash)
-    found = block_events(snapshot.runtime, snapshot[entry])
-    events = tuple(event for event in found if event.extrinsic == place.position)
-    fee = 0
-    for event in events:
-        named = event.attributes if isinstance(event.attributes, Mapping) else {}
-        if event[:2] == ("TransactionPayment", "TransactionFeePaid"):
-            fee = int(named["actual_fee"]) if named else int(event.attributes[1])
-        error, where = _error_in(event)
-        if error is not None:
-            name, words = snapshot.runtime.error_name(error)
-            raise _failure(f"{signed.call} failed in block {place.block}: {name}", name, where, words)
-    return Included(Block(place.block), place.hash, signed.hash, Rao(fee), events)
-
-
-def _error_in(event: Event) -> tuple[Any, str]:
-    """The dispatch error that an event reports, and where it happened; (None, "") for good news."""
-    attributes = event.attributes
-    match event[:2]:
-        case ("System", "ExtrinsicFailed"):
-            return _field(attributes, "dispatch_error", 0), "block"
-        case ("Utility", "BatchInterrupted"):
-            return _field(attributes, "error", 1), "block"
-        case ("Sudo", "Sudid" | "SudoAsDone"):
-            result = _field(attributes, "sudo_result", 0)
-            if isinstance(result, Mapping) and "Err" in result:
-                return result["Err"], "sudo"
-    return None, ""
-
-
-def _field(attributes: Any, name: str, place: int) -> Any:
-    """An event's attribute by name, or by place where the runtime does not name it."""
-    if isinstance(attributes, Mapping):
-        return attributes.get(name, attributes)
-    if isinstance(attributes, Sequence) and not isinstance(attributes, str) and len(attributes) > place:
-        return attributes[place]
-    return attributes
-
-
-def _first(attributes: Any) -> Any:
-    if isinstance(attributes, Mapping):
-        return next(iter(attributes.values()))
-    return attributes[0] if isinstance(attributes, Sequence) else attributes
-
-
-def _check_refusal(refused: ChainRefused, signed: _Signed, *, uncertain: bool) -> None:
-    """Raise what a refusal means; return where it says that an earlier copy was taken.
-
-    A refusal by the JSON-RPC server, not the pool, is raised as it is.
-    """
+def _refusal(refused: ChainRefused, prepared: Prepared) -> ExtrinsicFailed:
+    """What the pool's refusal means. One by the JSON-RPC server, not the pool, is raised as it is."""
     if refused.rpc_code not in _POOL:
         raise refused
-    name = pool_error(refused.rpc_code, refused.message, signed.call)
-    if name != "AlreadyImported" and not (uncertain and name in ("Stale", "TemporarilyBanned")):
-        message = f"{signed.call} was refused by the pool: {name}"
-        raise _failure(message, name, "pool", refused.data) from None
-    log.debug("%s: an earlier copy of %s was taken", name, signed.hash)
+    name = pool_error(refused.rpc_code, refused.message, prepared.call)
+    return failure(f"{prepared.call} was refused by the pool: {name}", name, "pool", refused.data)
 
 
-def _unknown(signed: _Signed, words: str) -> ChainTimeout:
+def _unknown(prepared: Prepared, words: str) -> ChainTimeout:
+    until = "" if prepared.dies is None else f" until block {prepared.dies}"
     return ChainTimeout(
-        f"{signed.call} ({signed.hash}) {words}",
-        remedy=f"It may still land until block {signed.dies}; look before you send it again.",
+        f"{prepared.call} ({prepared.hash}) {words}",
+        remedy=f"It may still land{until}; look before you send it again.",
     )
-
-
-def _failure(message: str, name: str, where: str, words: str = "") -> ExtrinsicFailed:
-    return ExtrinsicFailed(f"{message}{f' ({words})' if words else ''}", name=name, where=where, remedy=remedy(name))
-
-
-def _address(key: Keypair) -> str:
-    from subnet.keys import ss58_of
-
-    return ss58_of(key.public_key)

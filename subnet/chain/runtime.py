@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from subnet.chain import values
+from subnet.chain.calls import Call
 from subnet.chain.schema import Pallet, Schema, Storage
 from subnet.chain.storage import Item, item_prefix
 from subnet.errors import ChainError, NotASubtensor
@@ -124,24 +125,41 @@ class Runtime:
                     return tuple(field.name or "" for field in call.fields)
         raise ChainError(f"this runtime has no call {pallet}.{function}", remedy=_ABSENT)
 
+    def encoded(self, call: Call) -> str:
+        """A call as 0x-hex. Raises ChainError for arguments that it does not take."""
+        return self.composer.encoded(self._plain(call))
+
     def signed(
         self,
-        pallet: str,
-        function: str,
-        params: Mapping[str, Any],
+        call: Call,
         key: Keypair,
         *,
         nonce: int,
-        era: dict[str, int],
+        era: dict[str, int] | None,
+        tip: int = 0,
+        signature: bytes | None = None,
     ) -> str:
-        """A signed extrinsic as 0x-hex. Raises ChainError for arguments that the call does not take."""
-        expected = self.call_arguments(pallet, function)
-        if unknown := sorted(set(params) ^ set(expected)):
+        """A signed extrinsic as 0x-hex; era None: immortal. Raises ChainError for arguments not taken.
+
+        With ``signature`` the key signs nothing: these 64 bytes stand where its signature would.
+        """
+        return self.composer.signed(self._plain(call), key, nonce=nonce, era=era, tip=tip, signature=signature)
+
+    def _plain(self, value: Any) -> Any:
+        """A call and those in it as scalecodec takes them, each with the arguments that this runtime knows."""
+        if isinstance(value, list):
+            return [self._plain(one) for one in value]
+        if not isinstance(value, Call):
+            return value
+        expected = self.call_arguments(value.pallet, value.function)
+        given = {**value.params, **{name: one for name, one in value.optional.items() if name in expected}}
+        if unknown := sorted(set(given) ^ set(expected)):
             raise ChainError(
-                f"{pallet}.{function} takes {', '.join(expected) or 'no arguments'}, not {', '.join(sorted(params))}",
+                f"{value} takes {', '.join(expected) or 'no arguments'}, not {', '.join(sorted(given)) or 'none'}",
                 remedy=f"Check {', '.join(unknown)}.",
             )
-        return self.composer.signed(pallet, function, params, key, nonce=nonce, era=era)
+        params = {name: self._plain(one) for name, one in given.items()}
+        return {"call_module": value.pallet, "call_function": value.function, "call_args": params}
 
     def error_name(self, dispatch_error: Any) -> tuple[str, str]:
         """(name, the runtime's own words) of a decoded DispatchError."""

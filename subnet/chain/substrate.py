@@ -132,23 +132,38 @@ class Composer(SubstrateInterface):  # type: ignore[misc]
         """As substrate-interface's, but the genesis hash is known."""
         return self.genesis if block_id == 0 else super().get_block_hash(block_id)
 
+    def encoded(self, call: Mapping[str, Any]) -> str:
+        """A call (``call_module``, ``call_function``, ``call_args``) as 0x-hex. Raises ChainError."""
+        return str(self._composed(call).data.to_hex())
+
     def signed(
         self,
-        pallet: str,
-        function: str,
-        params: Mapping[str, Any],
+        call: Mapping[str, Any],
         key: Keypair,
         *,
         nonce: int,
-        era: dict[str, int],
+        era: dict[str, int] | None,
+        tip: int,
+        signature: bytes | None,
     ) -> str:
         """A signed extrinsic as 0x-hex. Raises ChainError for values that the call does not take."""
+        composed = self._composed(call)
+        ready = None if signature is None else "0x" + signature.hex()
         try:
-            call = self.compose_call(pallet, function, dict(params))
-            return str(self.create_signed_extrinsic(call, key, era=era, nonce=nonce).data.to_hex())
+            extrinsic = self.create_signed_extrinsic(composed, key, era=era, nonce=nonce, tip=tip, signature=ready)
+            return str(extrinsic.data.to_hex())
+        except ChainError:
+            raise
+        except Exception as error:
+            raise ChainError(f"the call can't be signed: {error}", remedy="Check nonce, tip and period.") from error
+
+    def _composed(self, call: Mapping[str, Any]) -> Any:
+        module, function = call["call_module"], call["call_function"]
+        try:
+            return self.compose_call(module, function, call["call_args"])
         except ChainError:
             raise
         except Exception as error:
             raise ChainError(
-                f"{pallet}.{function} can't be encoded: {error}", remedy="Check the arguments' values."
+                f"{module}.{function} can't be encoded: {error}", remedy="Check the arguments' values."
             ) from error

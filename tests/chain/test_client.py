@@ -12,7 +12,7 @@ import pytest
 from chain_peers import TRUTH, Altered, Hang, HangUp, Refuse, beats, between, until
 
 from subnet.chain import Chain
-from subnet.chain import extrinsic as extrinsics
+from subnet.chain.sending import PERIOD
 from subnet.devnet import Devnet, devnet
 from subnet.errors import (
     ChainError,
@@ -356,7 +356,7 @@ async def test_what_never_lands_is_unknown_first_and_expired_at_last(still: Devn
         assert "may still land until block" in caught.value.remedy
         task = asyncio.ensure_future(chain.submit("Balances", "transfer_keep_alive", params, alice, timeout=120))
         await until(lambda: middle.asked.count("author_submitExtrinsic") == 2)  # signed: its era has begun
-        await asyncio.to_thread(still.new_blocks, extrinsics.PERIOD + extrinsics.REORG + 2)
+        await asyncio.to_thread(still.new_blocks, PERIOD + 2)
         with pytest.raises(ExtrinsicFailed) as failed:
             await asyncio.wait_for(task, 110)
         assert (failed.value.name, failed.value.where) == ("Expired", "pool")
