@@ -10,8 +10,9 @@ imports substrate-interface until a connection is made.
 from subnet.chain.calls import Call
 from subnet.chain.client import Chain
 from subnet.chain.events import Event
+from subnet.chain.heads import Head
 from subnet.chain.hyperparameters import Hyperparameters
 from subnet.chain.sending import Estimate, Included, Prepared
 from subnet.chain.weights import WeightCommit
 
-__all__ = ["Call", "Chain", "Estimate", "Event", "Hyperparameters", "Included", "Prepared", "WeightCommit"]
+__all__ = ["Call", "Chain", "Estimate", "Event", "Head", "Hyperparameters", "Included", "Prepared", "WeightCommit"]

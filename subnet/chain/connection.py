@@ -119,6 +119,5 @@ class Connection:
         self._closed = True
         owner, self._owner = self._owner, None
         if owner is not None:
-            owner.finish()
-            owner.session.abort()
+            owner.end()
             await asyncio.to_thread(owner.thread.join, GRACE)

@@ -77,9 +77,9 @@ class Endpoints:
         now = time.monotonic()
         return [one.url for one in self._all.values() if one.url != self._chosen and one.rests_until <= now]
 
-    def ranked(self, urls: Sequence[str]) -> list[str]:
-        """``urls`` in the list's order."""
-        return [url for url in self._all if url in urls]
+    def first_of(self, urls: Sequence[str]) -> str:
+        """The one of ``urls`` that the list has first."""
+        return next(url for url in self._all if url in urls)
 
     def use(self, url: str) -> None:
         """Choose an endpoint; the one before it leaves behind how far it had come."""
@@ -88,7 +88,6 @@ class Endpoints:
                 return
             left, self._chosen = self._all[self._chosen], url
             self._floor = (max(left.head, self.floor()), time.monotonic() + self.hold)
-            self._all[url].moved_at = time.monotonic()
         log.warning("%s takes the place of %s", url, left.url, extra={"why": str(left.error or "preferred")})
 
     def failed(self, url: str, error: ChainError) -> None:
@@ -119,6 +118,14 @@ class Endpoints:
         one = self._all[url]
         if head != one.head:
             one.head, one.moved_at = head, time.monotonic()
+
+    def head(self, url: str) -> int:
+        """How far an endpoint was when last seen; -1 before."""
+        return self._all[url].head
+
+    def is_stale(self, url: str, seconds: float) -> bool:
+        """Whether an endpoint's head was not seen to move for so long."""
+        return time.monotonic() - self._all[url].moved_at >= seconds
 
     def stale_for(self) -> float:
         """Seconds since the chosen endpoint's head was last seen to move."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
@@ -27,9 +28,10 @@ class Owner:
         self.thread.start()
 
     def _work(self) -> None:
-        while (task := self._jobs.get()) is not None:
-            task()
-            del task  # else the last job's result stays alive until the next one
+        with suppress(SystemExit):  # give_up(), when the job had just ended
+            while (task := self._jobs.get()) is not None:
+                task()
+                del task  # else the last job's result stays alive until the next one
         self.session.abort()
 
     def put(self, job: Job[T], deadline: float) -> Future[T]:
@@ -43,7 +45,8 @@ class Owner:
                 self.session.prepare(deadline)
                 future.set_result(self._run(job))
             except SystemExit:  # thrown in by give_up(): an order to the thread, not to who waits
-                future.set_exception(ChainTimeout(f"{self.session.endpoint} hangs"))
+                if not future.done():
+                    future.set_exception(ChainTimeout(f"{self.session.endpoint} hangs"))
             except BaseException as error:
                 future.set_exception(error)
 
@@ -57,13 +60,13 @@ class Owner:
             self.session.leave(error)
             raise
 
-    def finish(self) -> None:
-        """Let the thread end after the jobs it has."""
+    def end(self) -> None:
+        """Close the socket, which fails the jobs there are, and let the thread end."""
         self._jobs.put(None)
+        self.session.abort()
 
     def give_up(self) -> None:
         """Wake the thread from its socket, or from Python code that does not end, and let it go."""
-        self.finish()
-        self.session.abort()
+        self.end()
         if self.thread.ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(SystemExit))

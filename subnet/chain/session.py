@@ -142,9 +142,17 @@ class Session:
         if len(self.endpoints) > 1:
             self.transport.close()
 
-    def abort(self) -> None:
-        """Close the socket, waking whatever waits on it. Safe from any thread."""
+    def close(self) -> None:
+        """Drop the socket; the next job's preparation connects anew."""
         self.transport.close()
+
+    def abort(self) -> None:
+        """Close the socket for good, waking whatever waits on it. Safe from any thread."""
+        self.transport.abort()
+
+    def notice(self, seconds: float) -> Any:
+        """What this connection's subscription sent; None if nothing came within ``seconds``."""
+        return self.transport.notice(seconds)
 
     def call(self, method: str, *params: Any) -> Any:
         """One JSON-RPC call's result."""

@@ -72,6 +72,7 @@ class Transport:
         self._socket: DeadlineSocket | None = None
         self._websocket: Any = None
         self._next_id = 0
+        self._over = False
         self._notices: deque[bytes] = deque(maxlen=MAX_NOTICES)
 
     @property
@@ -84,11 +85,14 @@ class Transport:
 
         self.close()
         self._notices.clear()
-        self._socket = dial(self.endpoint, self.deadline, MAX_HANDSHAKE)
+        self._socket = wire = dial(self.endpoint, self.deadline, MAX_HANDSHAKE)
+        if self._over:
+            wire.close()
+            raise ChainUnreachable(f"the connection to {self.endpoint} was closed")
         try:
             websocket: Any = WebSocket(skip_utf8_validation=True)
             # A redirect would let whoever answers choose what we connect to next.
-            websocket.connect(self.endpoint, socket=self._socket, redirect_limit=0, suppress_origin=True)
+            websocket.connect(self.endpoint, socket=wire, redirect_limit=0, suppress_origin=True)
         except ChainError:
             self.close()
             raise
@@ -96,6 +100,11 @@ class Transport:
             self.close()
             raise ChainUnreachable(f"{self.endpoint} can't be reached: {_words(error)}") from error
         self._websocket = websocket
+
+    def abort(self) -> None:
+        """As :meth:`close`, and don't open again."""
+        self._over = True
+        self.close()
 
     def close(self) -> None:
         """Drop the socket at once; safe from any thread, and wakes a thread that waits on it."""

@@ -85,6 +85,12 @@ class Peer:
         except Refuse as refusal:
             await socket.send_str(json.dumps({**reply, "error": refusal.error}))
 
+    async def push(self, method: str, result: Any) -> None:
+        """Tell every connection, as a subscription does."""
+        notice = {"jsonrpc": "2.0", "method": method, "params": {"subscription": "s1", "result": result}}
+        for socket in list(self._open):
+            await socket.send_str(json.dumps(notice))
+
     async def drop_all(self) -> None:
         for socket in list(self._open):
             await socket.close()
