@@ -98,6 +98,9 @@ class Dendrite:
         WrongType or BadTensor for a request that can't be encoded, ValueError for a sequence of another length.
         """
         asked, deadline = self._prepare(peers, request, timeout)
+        if len(asked) == 1:  # without the task that gather would make of it
+            ((peer, packed),) = asked
+            return [await self._ask(peer, packed, deadline)]
         results: list[Ok[R] | Failure] = await asyncio.gather(
             *(self._ask(peer, packed, deadline) for peer, packed in asked)
         )

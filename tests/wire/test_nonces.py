@@ -145,3 +145,85 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="can't be opened"):
         NonceTable(tmp_path / "file" / "nonces")
+
+
+def test_workers_that_share_a_table_accept_each_pair_once_between_them(tmp_path: Path) -> None:
+    path = tmp_path / "shared.nonces"
+    first = NonceTable(path, shared=True)
+    base = first.watermark_ns + 1
+    script = (
+        "import random, sys\n"
+        "from pathlib import Path\n"
+        "from subnet.nonces import NonceTable\n"
+        "table = NonceTable(Path(sys.argv[1]), shared=True)\n"
+        "offsets = list(range(2000))\n"
+        "random.Random(sys.argv[3]).shuffle(offsets)\n"
+        "sys.stdin.read()\n"  # all begin together
+        "print(sum(table.check_and_store('a', int(sys.argv[2]) + i) for i in offsets))\n"
+    )
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(path), str(base), str(seed)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in range(3)
+    ]
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.close()
+    counts = []
+    for worker in workers:
+        assert worker.stdout is not None
+        counts.append(int(worker.stdout.read()))
+        worker.stdout.close()
+        assert worker.wait(60) == 0
+    assert sum(counts) == 2000
+    assert not any(first.check_and_store("a", base + i) for i in range(2000))
+    first.close()
+
+
+def test_who_shares_and_who_does_not_keep_each_other_out(tmp_path: Path) -> None:
+    path = tmp_path / "n"
+    one, two = NonceTable(path, shared=True), NonceTable(path, shared=True)
+    with pytest.raises(StoreError, match="another process"):
+        NonceTable(path)
+    with pytest.raises(StoreError, match="size"):
+        NonceTable(path, shared=True, capacity=1 << 20)
+    one.close()
+    two.close()
+    alone = NonceTable(path)
+    with pytest.raises(StoreError, match="another process"):
+        NonceTable(path, shared=True)
+    alone.close()
+    NonceTable(path, shared=True, capacity=1 << 20).close()  # nobody is left to mind another size
+
+
+def test_a_worker_killed_in_its_turn_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "n"
+    table = NonceTable(path, shared=True)
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from subnet.nonces import NonceTable\n"
+        "table = NonceTable(Path(sys.argv[1]), shared=True)\n"
+        "table._take_turn()\n"
+        "print('mine', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "mine\n"
+    nonce = table.watermark_ns + 1
+    with pytest.raises(Busy):
+        table.check_and_store("a", nonce)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait(60)
+    assert table.check_and_store("a", nonce)
+    worker.stdin.close()
+    worker.stdout.close()
+    table.close()
