@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from subnet.axon import Axon
     from subnet.miners.base import Miner
     from subnet.nonces import NonceTable
+    from subnet.prefork import Worker
     from subnet.service import ChainClient
     from subnet.synapse import Synapse
     from subnet.telemetry import Metrics
@@ -86,7 +88,9 @@ class MinerService(Service):
     """Runs one Miner on one subnet under one hotkey.
 
     ``chain`` and ``key`` stay the caller's. ``nonces`` names the file that remembers accepted
-    requests across restarts (None: memory only).
+    requests across restarts (None: memory only). ``worker`` is given where this is one of several
+    processes on one port (:mod:`subnet.prefork`): they share the nonces, and the first announces.
+    ``loaded`` says that ``miner.load()`` was called already.
     """
 
     def __init__(
@@ -100,6 +104,8 @@ class MinerService(Service):
         limits: Limits | None = None,
         nonces: Path | None = None,
         metrics: Metrics | None = None,
+        worker: Worker | None = None,
+        loaded: bool = False,
     ) -> None:
         self.miner, self.netuid, self.hotkey = miner, netuid, Hotkey(key.ss58_address)
         self.address = address or Address()
@@ -107,6 +113,8 @@ class MinerService(Service):
         self.follower = Follower(chain, netuid, self.hotkey, every=miner.refresh_blocks, metrics=metrics)
         self.follower.listen(self._refreshed)
         self._chain, self._key, self._limits, self._nonces_at = chain, key, limits, nonces
+        self._metrics, self._worker, self._loaded = metrics, worker, loaded
+        self._counted: Counter[str] = Counter()
         self._axon: Axon | None = None
         self._nonces: NonceTable | None = None
         self._registered = True
@@ -117,11 +125,17 @@ class MinerService(Service):
         Raises NotRegistered, ChainError, and DeclarationError if load() fails.
         """
         await self.follower.registered()
-        await load(self.miner)
+        if not self._loaded:
+            await load(self.miner)
         warn_unread(self.miner.options, type(self.miner).__name__)
         await self._serve()
         self.loops.start("metagraph", self.follower.follow)
-        self.loops.start("announce", self._announce)
+        if self._metrics is not None:
+            self.loops.start("metrics", self._count)
+        if self._worker is None or self._worker.number == 0:
+            self.loops.start("announce", self._announce)
+        if self._worker is not None:
+            self._worker.ready()
 
     async def stop(self, drain: float = DRAIN) -> None:
         """Stop the loops, refuse new requests, give running ones ``drain`` seconds; idempotent."""
@@ -146,13 +160,14 @@ class MinerService(Service):
         from subnet.axon import Axon
         from subnet.nonces import NonceTable
 
-        self._nonces = NonceTable(self._nonces_at)
+        self._nonces = NonceTable(self._nonces_at, shared=self._worker is not None)
         axon = Axon(
             self._key,
             netuid=self.netuid,
             genesis_hash=self._chain.genesis_hash,
             host=self.address.host,
             port=self.address.port,
+            reuse_port=self._worker is not None,
             limits=self._limits or Limits(),
             admit=self._admit,
             nonces=self._nonces,
@@ -174,6 +189,17 @@ class MinerService(Service):
         except Exception:  # user code may raise anything
             log.exception("admit_failed", extra={"caller": caller, "synapse": synapse.__name__})
             raise NotPermitted("this miner's admission failed") from None
+
+    async def _count(self) -> float:
+        """One pass: what the axon has done since the last one, as metrics."""
+        if self._axon is not None and self._metrics is not None:
+            stats = self._axon.stats
+            now = Counter({"served": stats.served, **stats.refused})
+            for outcome, times in (now - self._counted).items():
+                self._metrics.count("subnet_requests_total", times, outcome=outcome)
+            self._counted = now
+            self._metrics.gauge("subnet_requests_in_flight", stats.in_flight)
+        return _CHECK_S
 
     async def _announce(self) -> float:
         """One pass: tell the chain where we serve, if it says otherwise."""

@@ -103,7 +103,8 @@ class Axon:
     """Serves handlers over HTTP, each request authenticated by btauth/1, each reply signed (a receipt).
 
     ``key`` is the miner's hotkey; ``netuid`` and ``genesis_hash`` go into receipts. ``port`` 0 takes any free one
-    (read it back from :attr:`port`). ``admit`` decides who is served (default: any signed caller).
+    (read it back from :attr:`port`); ``reuse_port`` lets other processes of this user serve it too (SO_REUSEPORT:
+    the kernel deals the connections out). ``admit`` decides who is served (default: any signed caller).
     ``nonces`` remembers accepted requests (default: private memory). ``insecure`` serves unsigned requests too, for
     people with curl, and only on loopback. Raises ConfigError for a combination that can't be.
     """
@@ -116,6 +117,7 @@ class Axon:
         genesis_hash: str = "0x" + "00" * 32,
         host: str = "127.0.0.1",
         port: int = 0,
+        reuse_port: bool = False,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         admit: Admit | None = None,
         nonces: NonceTable | None = None,
@@ -126,6 +128,7 @@ class Axon:
             raise ConfigError(f"insecure serves strangers unsigned, so only on loopback, not on {host}")
         self.hotkey = canonical_ss58(key.ss58_address)
         self.host, self.port = host, port
+        self._reuse_port = reuse_port
         self.limits = limits
         self.stats = AxonStats()
         self._key, self._scheme = key, scheme_of(key)
@@ -172,7 +175,9 @@ class Axon:
         )
         loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(self._http, self.host, self.port, backlog=128)
+            self._listener = await loop.create_server(
+                self._http, self.host, self.port, backlog=128, reuse_port=self._reuse_port or None
+            )
         except OSError as error:
             raise ConfigError(
                 f"can't listen on {self.host}:{self.port}: {error.strerror}",

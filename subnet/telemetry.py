@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
@@ -105,9 +106,17 @@ METRICS = {
     "subnet_round_seconds": Metric("gauge", "How long the last round took, in seconds."),
     "subnet_score": Metric("gauge", "A peer's moving score, 0 to 1.", ("peer",)),
     "subnet_metagraph_block": Metric("gauge", "The block of the metagraph in use."),
+    "subnet_requests_total": Metric("counter", "Requests, by outcome (served, or the refusal's code).", ("outcome",)),
+    "subnet_requests_in_flight": Metric("gauge", "Requests being received or answered right now."),
     "subnet_chain_reachable": Metric("gauge", "1 while the chain answers, 0 while it does not."),
 }
 """Every metric there is: a name outside this table is a KeyError, so that none grows by what a peer sends."""
+
+
+_SUMMED = {"subnet_requests_in_flight"}
+"""Gauges that several workers add up; of the others the latest value stands."""
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus-client's own variable: the folder through which several processes count as one."""
 
 
 class Metrics:
@@ -138,7 +147,7 @@ class Metrics:
         """The body and Content-Type of a ``/metrics`` page."""
         from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-        return generate_latest(self._own_registry()), CONTENT_TYPE_LATEST
+        return generate_latest(self._served_registry()), CONTENT_TYPE_LATEST
 
     def serve(self, port: int, host: str = "127.0.0.1") -> int:
         """Serve ``/metrics`` on a thread of its own until the process ends; returns the port (0 takes any).
@@ -148,12 +157,23 @@ class Metrics:
         from prometheus_client import start_http_server
 
         try:
-            server, _ = start_http_server(port, addr=host, registry=self._own_registry())
+            server, _ = start_http_server(port, addr=host, registry=self._served_registry())
         except OSError as error:
             raise ConfigError(
                 f"can't serve metrics on {host}:{port}: {error.strerror}", remedy="Choose another --metrics-port."
             ) from None
         return int(server.server_port)
+
+    def _served_registry(self) -> CollectorRegistry:
+        """What is shown: this process's metrics, or those of all workers together."""
+        if not os.environ.get(SHARED_FOLDER):
+            return self._own_registry()
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return together
 
     def _own_registry(self) -> CollectorRegistry:
         if self._registry is None:
@@ -168,7 +188,11 @@ class Metrics:
             from prometheus_client import Counter, Gauge
 
             kind, text, labels = METRICS[name]
-            make = Counter if kind == "counter" else Gauge
-            metric = make(name, text, (*self._mine, *labels), registry=self._own_registry())
+            names, registry = (*self._mine, *labels), self._own_registry()
+            if kind == "counter":
+                metric = Counter(name, text, names, registry=registry)
+            else:
+                mode: Any = "livesum" if name in _SUMMED else "livemostrecent"
+                metric = Gauge(name, text, names, registry=registry, multiprocess_mode=mode)
             self._known[name] = metric
         return metric

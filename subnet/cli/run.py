@@ -10,7 +10,9 @@ import logging
 import os
 import pkgutil
 import resource
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from subnet.chain import Chain
     from subnet.miners import Address, Miner
+    from subnet.prefork import Worker
     from subnet.telemetry import Metrics
     from subnet.validators import Validator
 
@@ -57,6 +60,12 @@ MetricsPort = Annotated[
     int | None,
     typer.Option("--metrics-port", min=0, max=65535, help="Serve Prometheus metrics on this port of loopback."),
 ]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, max=256, help="Miner: processes that serve the port together.")
+]
+ShareModel = Annotated[
+    bool, typer.Option("--share-model", help="Miner: load() once, before the workers are forked, not in each.")
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Miner: serve unsigned requests too; on loopback only.")]
 
 
@@ -74,6 +83,8 @@ def command(
     external_ip: ExternalIp = None,
     external_port: ExternalPort = None,
     insecure: Insecure = False,
+    workers: Workers = 1,
+    share_model: ShareModel = False,
     metrics_port: MetricsPort = None,
     verbose: Verbose = False,
     log_json: LogJson = False,
@@ -89,12 +100,21 @@ def command(
     signer = signing_key(key, wallet, hotkey)
     folder = (state or default_state()).expanduser()
     role = "miner" if isinstance(neuron, Miner) else "validator"
+    if (workers > 1 or share_model) and not (isinstance(neuron, Miner) and workers > 1):
+        raise ConfigError(
+            "--workers and --share-model are for miners of several processes",
+            remedy="Leave them out for a validator; give --workers N with --share-model.",
+        )
+    worker = None
+    if isinstance(neuron, Miner) and workers > 1:
+        Address(host, port, external_ip, external_port, insecure)  # what can't work is said once
+        worker, port = _multiply(neuron, host, port, workers, share_model=share_model)
     metrics = Metrics(netuid=netuid, hotkey=signer.ss58_address, role=role)
-    if metrics_port is not None:
+    if metrics_port is not None and (worker is None or worker.number == 0):
         log.info("metrics", extra={"url": f"http://127.0.0.1:{metrics.serve(metrics_port)}/metrics"})
     if isinstance(neuron, Miner):
         address = Address(host, port, external_ip, external_port, insecure)
-        _run(lambda: _connected(endpoint, _mine(neuron, signer, netuid, address, folder, metrics)))
+        _run(lambda: _connected(endpoint, _mine(neuron, signer, netuid, address, folder, metrics, worker, share_model)))
     else:
         _run(lambda: _connected(endpoint, _validate(neuron, signer, netuid, folder, metrics)))
 
@@ -102,13 +122,59 @@ def command(
 Life = Callable[["Chain", asyncio.Event], Coroutine[Any, Any, None]]
 
 
-def _mine(miner: Miner, key: Keypair, netuid: int, address: Address, folder: Path, metrics: Metrics) -> Life:
+def _multiply(miner: Miner, host: str, port: int, workers: int, *, share_model: bool) -> tuple[Worker, int]:
+    """Become one of ``workers`` processes; returns in each of them, with the port that they share."""
+    from subnet.prefork import fork_workers, reserve_port
+    from subnet.service import load
+    from subnet.telemetry import SHARED_FOLDER
+
+    held = reserve_port(host, port)
+    if share_model:
+        asyncio.run(load(miner))
+    folder = tempfile.mkdtemp(prefix="subnet-metrics-")
+    os.environ[SHARED_FOLDER] = folder  # before prometheus-client is imported, which reads it then
+
+    def gone(pid: int) -> None:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+    try:
+        worker = fork_workers(workers, gone)
+    except BaseException:  # SystemExit: only the parent comes here
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    port = held.getsockname()[1]
+    held.close()  # the parent keeps it
+    return worker, port
+
+
+def _mine(
+    miner: Miner,
+    key: Keypair,
+    netuid: int,
+    address: Address,
+    folder: Path,
+    metrics: Metrics,
+    worker: Worker | None,
+    loaded: bool,
+) -> Life:
     async def live(chain: Chain, stop: asyncio.Event) -> None:
         from subnet.miners import MinerService
         from subnet.types import Netuid as NetuidType
 
         nonces = folder / f"miner-{netuid}-{key.ss58_address}.nonces"
-        service = MinerService(miner, chain, key, NetuidType(netuid), address=address, nonces=nonces, metrics=metrics)
+        service = MinerService(
+            miner,
+            chain,
+            key,
+            NetuidType(netuid),
+            address=address,
+            nonces=nonces,
+            metrics=metrics,
+            worker=worker,
+            loaded=loaded,
+        )
         await service.run(stop)
 
     return live
