@@ -3,7 +3,14 @@
 import os
 
 import hypothesis
-import pytest
+
+# Before any test module copies the environment for the processes that it starts.
+_OURS = ("SUBNET_TEST_CHAIN", "SUBNET_CI")
+for _name in [name for name in os.environ if name.startswith("SUBNET_") and name not in _OURS]:
+    del os.environ[_name]
+for _name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS", "LINES"):  # what rich and typer go by
+    os.environ.pop(_name, None)
+os.environ["SUBNET_CACHE_DIR"] = "-"  # nobody's folders are written; the cache has tests of its own
 
 # What a change breaks must not hang on the dice, nor on the machine's speed: the same examples each time,
 # and no clock. HYPOTHESIS_PROFILE=explore draws new ones and remembers those that failed.
@@ -11,10 +18,3 @@ _CLOCKLESS = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck
 hypothesis.settings.register_profile("house", derandomize=True, **_CLOCKLESS)
 hypothesis.settings.register_profile("explore", derandomize=False, **_CLOCKLESS)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _no_outside_settings() -> None:
-    for name in [n for n in os.environ if n.startswith("SUBNET_")]:
-        del os.environ[name]
-    os.environ["SUBNET_CACHE_DIR"] = "-"  # nobody's folders are written; the cache has tests of its own

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 import subnet
+from subnet.chain.cache import VARIABLE as CACHE_DIR
 
 _KEEPER: Final = "trap '' INT TERM HUP; read -r _; kill -TERM 0; sleep 2; kill -KILL 0"
 _LONE_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -139,7 +140,7 @@ def _here() -> str | None:
 
 def environment() -> dict[str, str]:
     """Ours, less what would make the children differ from their command lines, one BLAS thread each."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("SUBNET_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SUBNET_") or name == CACHE_DIR}
     env.update(dict.fromkeys(_LONE_THREADS, "1"))
     paths = [os.path.abspath(p) for p in env.get("PYTHONPATH", "").split(os.pathsep) if p]
     home = str(Path(subnet.__file__).resolve().parents[1])

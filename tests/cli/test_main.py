@@ -167,11 +167,17 @@ def test_python_m_runs_it(module: str) -> None:
     assert done.stdout == f"subnet {subnet.__version__}\n"
 
 
-def test_help_costs_under_half_a_second_of_cpu() -> None:
-    def spent() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+def test_help_costs_little_cpu() -> None:
+    """Half as much as asyncio's import where this was written; numpy's is twice that, a client library's five times."""
 
-    before = spent()
-    assert run("--help").returncode == 0
-    assert spent() - before < 0.5
+    def spent(*arguments: str) -> float:
+        def used() -> float:
+            usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return usage.ru_utime + usage.ru_stime
+
+        before = used()
+        subprocess.run([sys.executable, *arguments], capture_output=True, timeout=60, check=True)
+        return used() - before
+
+    help_costs = min(spent("-m", "subnet", "--help") for _ in range(3))
+    assert help_costs < 2 * min(spent("-c", "import asyncio") for _ in range(3))

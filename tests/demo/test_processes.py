@@ -56,9 +56,10 @@ def test_a_process_runs_the_command_and_leaving_ends_it(tmp_path: Path) -> None:
 
 def test_what_the_users_settings_say_does_not_reach_the_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUBNET_ENDPOINT", "ws://elsewhere:9944")
+    monkeypatch.setenv("SUBNET_CACHE_DIR", "-")
     monkeypatch.setenv("PYTHONPATH", "here")
     env = environment()
-    assert not [name for name in env if name.startswith("SUBNET_")]
+    assert [name for name in env if name.startswith("SUBNET_")] == ["SUBNET_CACHE_DIR"]
     assert env["OMP_NUM_THREADS"] == "1"
     assert env["PYTHONPATH"].split(os.pathsep)[0] == os.path.abspath("here")
 

@@ -23,6 +23,7 @@ from subnet.receipts import Receipt
 from subnet.routes import route
 from subnet.synapse import Message, Synapse, declaration
 from subnet.types import AxonInfo, Hotkey, Netuid, Neuron, Uid
+from tests.waiting import dead_port
 
 MINER = Keypair.create_from_uri("//Miner")
 CALLER = Keypair.create_from_uri("//Caller")
@@ -152,15 +153,16 @@ async def test_the_miner_is_held_by_a_reader_that_does_not_read(dendrite: Dendri
             yield Token(text="x" * 250_000)
 
     peer = await serve(generate)
-    async with dendrite.stream(peer, Generate(count=200)) as tokens:
+    async with dendrite.stream(peer, Generate(count=4000)) as tokens:
         await anext(tokens)
         before = -1
         while made != before:  # until it moves no more
             before = made
             await asyncio.sleep(0.2)
-        assert made < 200  # 50 MB would not fit in the buffers
-        assert len([token async for token in tokens]) == 199
-    assert made == 200
+        assert made < 4000  # a gigabyte would fit into no buffer of a socket, however its system is tuned
+        for _ in range(made):
+            await anext(tokens)
+        assert made > before  # and it goes on as the reader does
 
 
 async def test_a_reader_that_leaves_stops_the_miner(dendrite: Dendrite, serve: Serve) -> None:
@@ -223,9 +225,9 @@ async def test_messages_too_large_or_too_many_are_the_miner_s_failure(dendrite: 
     assert failed.value.failure.code == "wire.handler-failed"
 
 
-async def test_nobody_listens_and_no_axon(dendrite: Dendrite, serve: Serve, unused_tcp_port: int) -> None:
-    with pytest.raises(StreamFailed) as failed:
-        await read(dendrite, neuron(unused_tcp_port))
+async def test_nobody_listens_and_no_axon(dendrite: Dendrite, serve: Serve) -> None:
+    with dead_port() as port, pytest.raises(StreamFailed) as failed:
+        await read(dendrite, neuron(port))
     assert failed.value.failure.reason is Reason.UNREACHABLE
     with pytest.raises(StreamFailed) as failed:
         await read(dendrite, Neuron(Uid(0), Hotkey(MINER.ss58_address)))
