@@ -9,6 +9,7 @@
     ├── StoreError                      the SQLite store can't be opened or written
     ├── DevnetError                     the local chain can't start or go on
     ├── DemoError                       the demo can't go on: a process of it ended, or nothing was paid
+    ├── MissingExtra                    a feature whose packages were not installed
     ├── WireError                       what an axon answers with, each with its HTTP status
     │   ├── BodyTooLarge      413       ├── UnknownSynapse    404
     │   ├── Malformed         400       ├── UnknownEncoding   415
@@ -114,6 +115,14 @@ class DemoError(SubnetError):
     code = "demo"
     exit_code = 7
     remedy = "Read the logs in the folder that the demo names; each process has one of its own."
+
+
+class MissingExtra(SubnetError):
+    """A feature whose packages were not installed; the remedy is the command that installs them."""
+
+    code = "missing-extra"
+    exit_code = 8
+    remedy = "Install the extra that is named above: pip install 'subnetkit[...]'."
 
 
 class WireError(SubnetError):

@@ -48,7 +48,7 @@ class WeightCommit:
     ) -> Self:
         """A commit under a new random salt. ValueError for what are no u16 weights."""
         salt = tuple(secrets.randbelow(2**16) for _ in range(SALT))
-        return cls(canonical_ss58(hotkey), netuid, _u16s(uids), _u16s(weights), salt, version_key, mechanism)
+        return cls(canonical_ss58(hotkey), netuid, u16s(uids), u16s(weights), salt, version_key, mechanism)
 
     @property
     def hash(self) -> str:
@@ -72,7 +72,7 @@ class WeightCommit:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """What :meth:`as_dict` gave. ValueError for anything else."""
         try:
-            vectors = {name: _u16s(data[name]) for name in ("uids", "weights", "salt")}
+            vectors = {name: u16s(data[name]) for name in ("uids", "weights", "salt")}
             made = cls(**{**data, **vectors})
             _ = made.hash  # it can be computed only of what is well-formed
         except (TypeError, KeyError, AttributeError, OverflowError) as error:
@@ -122,8 +122,8 @@ def set_weights(
     netuid: int, uids: Sequence[int], weights: Sequence[int], *, version_key: int = 0, mechanism: int = 0
 ) -> Call:
     """Weights in the open: one u16 a uid."""
-    function, base = _form("set_weights", netuid, mechanism)
-    params = {**base, "dests": list(_u16s(uids)), "weights": list(_u16s(weights)), "version_key": version_key}
+    function, base = mechanism_form("set_weights", netuid, mechanism)
+    params = {**base, "dests": list(u16s(uids)), "weights": list(u16s(weights)), "version_key": version_key}
     return Call(PALLET, function, params)
 
 
@@ -142,7 +142,7 @@ def batch_set_weights(entries: Sequence[tuple[int, Mapping[int, int], int]]) -> 
 
 def commit_weights(commit: WeightCommit) -> Call:
     """The hash of weights that are revealed later."""
-    function, base = _form("commit_weights", commit.netuid, commit.mechanism)
+    function, base = mechanism_form("commit_weights", commit.netuid, commit.mechanism)
     return Call(PALLET, function, {**base, "commit_hash": commit.hash})
 
 
@@ -157,7 +157,7 @@ def batch_commit_weights(commits: Sequence[WeightCommit]) -> Call:
 
 def reveal_weights(commit: WeightCommit) -> Call:
     """What was committed to, in the epoch that is for it."""
-    function, base = _form("reveal_weights", commit.netuid, commit.mechanism)
+    function, base = mechanism_form("reveal_weights", commit.netuid, commit.mechanism)
     opened = {"uids": list(commit.uids), "values": list(commit.weights), "salt": list(commit.salt)}
     return Call(PALLET, function, {**base, **opened, "version_key": commit.version_key})
 
@@ -180,7 +180,7 @@ def batch_reveal_weights(commits: Sequence[WeightCommit]) -> Call:
     )
 
 
-def _form(name: str, netuid: int, mechanism: int) -> tuple[str, dict[str, Any]]:
+def mechanism_form(name: str, netuid: int, mechanism: int) -> tuple[str, dict[str, Any]]:
     """The call's name and first arguments: mechanism 0 has the names that older runtimes know."""
     if mechanism == 0:
         return name, {"netuid": netuid}
@@ -192,7 +192,7 @@ def _of_main(commits: Sequence[WeightCommit]) -> None:
         raise ValueError("the chain's batches know mechanism 0 only")
 
 
-def _u16s(values: Sequence[int]) -> tuple[int, ...]:
+def u16s(values: Sequence[int]) -> tuple[int, ...]:
     found = tuple(int(value) for value in values)
     if not all(0 <= value < 2**16 for value in found):
         raise ValueError("uids, weights and salt are numbers from 0 to 65535")

@@ -9,7 +9,10 @@ from subnet.chain import weights as forms
 from subnet.chain.connection import Connection
 from subnet.chain.extrinsic import Submitter
 from subnet.chain.sending import Included, Sending
+from subnet.chain.session import Session
+from subnet.chain.timelock import Timelocked, timelocked
 from subnet.chain.weights import WeightCommit
+from subnet.keys import ss58_of
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -41,6 +44,61 @@ class WeightsWriter:
     ) -> Included:
         """Weights on several subnets: (netuid, {uid: u16}, version key) each."""
         return await self._submitter.send(forms.batch_set_weights(entries), hotkey, **sending)
+
+    async def timelock(
+        self,
+        hotkey: str,
+        netuid: int,
+        uids: Sequence[int],
+        weights: Sequence[int],
+        version_key: int = 0,
+        *,
+        mechanism: int = 0,
+        block_seconds: float | None = None,
+    ) -> Timelocked:
+        """Encrypt weights for a time-locked commit, to be sent at once: it is made for the next block.
+
+        ``block_seconds`` is the time between blocks (None: as the chain says). Raises MissingExtra
+        without bittensor-drand, NoSuchSubnet; ValueError for what are no u16 weights.
+        """
+
+        def job(session: Session) -> Timelocked:
+            return timelocked(
+                session,
+                hotkey,
+                netuid,
+                uids,
+                weights,
+                version_key=version_key,
+                mechanism=mechanism,
+                block_seconds=block_seconds,
+            )
+
+        return await self._connection.read(job)
+
+    async def commit_timelocked_weights(
+        self,
+        hotkey: Keypair,
+        netuid: int,
+        uids: Sequence[int],
+        weights: Sequence[int],
+        version_key: int = 0,
+        *,
+        mechanism: int = 0,
+        block_seconds: float | None = None,
+        **sending: Unpack[Sending],
+    ) -> Included:
+        """Commit to weights that the chain itself opens later, with drand's help; see :meth:`timelock`."""
+        made = await self.timelock(
+            ss58_of(hotkey.public_key),
+            netuid,
+            uids,
+            weights,
+            version_key,
+            mechanism=mechanism,
+            block_seconds=block_seconds,
+        )
+        return await self._submitter.send(made.call, hotkey, **sending)
 
     async def commit_weights(self, hotkey: Keypair, commit: WeightCommit, **sending: Unpack[Sending]) -> Included:
         """Commit to weights by their hash. Keep ``commit`` before: without its salt nothing can be revealed."""

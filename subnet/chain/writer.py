@@ -9,6 +9,9 @@ ChainTimeout where the outcome is not known yet. All take the keywords of
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -18,7 +21,9 @@ from subnet.chain.connection import Connection
 from subnet.chain.extrinsic import Submitter
 from subnet.chain.sending import PATIENCE, Estimate, Included, Prepared, Sending, Signing, Wait
 from subnet.chain.weights_writer import WeightsWriter
-from subnet.errors import ExtrinsicFailed
+from subnet.chain.work import read_task, solve
+from subnet.errors import ChainTimeout, ExtrinsicFailed
+from subnet.keys import ss58_of
 from subnet.types import Rao
 
 if TYPE_CHECKING:
@@ -148,6 +153,39 @@ class Writer(WeightsWriter):
     async def burned_register(self, coldkey: Keypair, netuid: int, hotkey: str, **sending: Unpack[Sending]) -> Included:
         """Register a hotkey at the subnet's current burn."""
         return await self.send(calls.burned_register(netuid, hotkey), coldkey, **sending)
+
+    async def register(
+        self,
+        coldkey: Keypair,
+        netuid: int,
+        hotkey: str,
+        *,
+        work_timeout: float = 300.0,
+        **sending: Unpack[Sending],
+    ) -> Included:
+        """Register a hotkey by proof of work, searched for in a thread for at most ``work_timeout`` seconds.
+
+        Python makes about a hundred thousand seals a second: this is for low difficulties. A
+        cancelled call stops its search. Raises ChainError on runtimes that take no work,
+        ChainTimeout where none was found in time (nothing was sent).
+        """
+        until = time.monotonic() + work_timeout
+        while (left := until - time.monotonic()) > 0:
+            block, bound, difficulty, pause = await self._connection.read(
+                lambda session: read_task(session, netuid, hotkey)
+            )
+            stop = threading.Event()
+            try:
+                work = await asyncio.to_thread(solve, block, bound, difficulty, seconds=min(left, pause), stop=stop)
+            finally:
+                stop.set()
+            if work is not None:
+                call = calls.register(netuid, hotkey, ss58_of(coldkey.public_key), work.block, work.nonce, work.seal)
+                return await self.send(call, coldkey, **sending)
+        raise ChainTimeout(
+            f"no proof of work was found in {work_timeout:g} s",
+            remedy="Register by burn (subnet register), or give it longer; nothing was sent.",
+        )
 
     # Neurons
 
