@@ -27,7 +27,8 @@ MAX_FILE = 1 << 20  # bytes; a settings file is small, anything else is a mistak
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a file or the environment may set, with its default."""
 
-    endpoint: str = "ws://127.0.0.1:9944"
+    endpoint: str = "ws://127.0.0.1:9944"  # several are joined by commas; a file may list them
+    genesis_hash: Annotated[str, msgspec.Meta(pattern="^0x[0-9a-fA-F]{64}$")] | None = None
     netuid: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
     wallet: str | None = None
     hotkey: str | None = None
@@ -97,6 +98,8 @@ def _first(
 
 def _convert(name: str, raw: Any, kind: Any, origin: Origin) -> Any:
     lenient = origin.kind == "environment"  # the environment knows only text
+    if name == "endpoint" and isinstance(raw, list) and all(isinstance(one, str) for one in raw):
+        raw = ",".join(raw)
     try:
         return msgspec.convert(raw, kind, strict=not lenient)
     except msgspec.ValidationError as error:

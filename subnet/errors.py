@@ -381,7 +381,7 @@ class WrongNetwork(ChainError):
 
     code = "chain.wrong-network"
     exit_code = 24
-    remedy = "Check --endpoint; a local chain started afresh has a genesis of its own."
+    remedy = "Check --endpoint and --genesis-hash; a local chain started afresh has a genesis of its own."
 
 
 class NoSuchSubnet(ChainError):

@@ -37,6 +37,15 @@ def test_the_first_source_wins_and_each_value_knows_its_origin(toml: Path) -> No
     assert loaded.chosen() == {"endpoint": "ws://flag:1", "netuid": 2, "wallet": "file"}
 
 
+def test_endpoints_are_a_text_with_commas_or_a_list_in_the_file(toml: Path) -> None:
+    toml.write_text('endpoint = ["ws://a", "ws://b"]\n')
+    loaded = config.load(environ={}, path=toml)
+    assert loaded.settings.endpoint == "ws://a,ws://b"
+    assert str(loaded.origins["endpoint"]) == f"endpoint in {toml}"
+    loaded = config.load(environ={"SUBNET_ENDPOINT": "ws://c,ws://d"}, path=toml)
+    assert loaded.chosen() == {"endpoint": "ws://c,ws://d"}
+
+
 def test_the_environment_knows_only_text_and_is_converted() -> None:
     loaded = config.load(environ={"SUBNET_NETUID": "7", "SUBNET_LOG_JSON": "true", "SUBNET_VERBOSE": "0"})
     assert (loaded.settings.netuid, loaded.settings.log_json, loaded.settings.verbose) == (7, True, False)
@@ -61,6 +70,8 @@ def test_the_file_is_found_in_the_current_folder_or_by_its_variable(
     [
         ("netuid = '4'", "netuid in .*Expected `int | null`, got `str`"),
         ("netuid = 65536", "<= 65535"),
+        ("endpoint = ['ws://a', 1]", "Expected `str`, got `array`"),
+        ("genesis_hash = '0x12'", "genesis_hash in .*matching regex"),
         ("netuid = true", "Expected `int | null`, got `bool`"),
         ("endpiont = 'ws://x'", "no setting 'endpiont'; did you mean 'endpoint'"),
         ("zzz = 1", "known are endpoint"),

@@ -63,7 +63,7 @@ class Chain(Reader, Writer):
         Raises ConfigError (no URL), ChainUnreachable, ChainTimeout, ChainMalformed, NotASubtensor,
         and WrongNetwork if ``genesis_hash`` is given and the chain has another.
         """
-        connection = Connection(endpoint, genesis_hash and genesis_hash.lower(), timeout)
+        connection = Connection(endpoint, genesis_hash, timeout)
         try:
             genesis, spec, block_time = await connection.read(_identity, grace=_LOADING, patience=_PATIENCE)
         except BaseException:

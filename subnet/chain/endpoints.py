@@ -9,6 +9,7 @@ what was read before is used only where no other is left, and that is logged.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ LONGEST_REST = 60.0
 FORGIVEN = 300.0
 """Seconds without a failure after which the earlier ones no longer count."""
 MAX_ENDPOINTS = 16
+_HASH = re.compile("0x[0-9a-fA-F]{64}")
 
 
 @dataclass
@@ -42,7 +44,7 @@ class _Endpoint:
 
 
 class Endpoints:
-    """One chain's endpoints. Safe for use from any thread. ConfigError for what is no list of websocket URLs."""
+    """One chain's endpoints. Safe for use from any thread. ConfigError for what is no URL, no hash."""
 
     def __init__(self, urls: str | Sequence[str], genesis: str | None = None, hold: float = 60.0) -> None:
         listed = [url.strip() for url in (urls.split(",") if isinstance(urls, str) else urls)]
@@ -50,7 +52,9 @@ class Endpoints:
             address(url)
         if not 0 < len(listed) <= MAX_ENDPOINTS:
             raise ConfigError(f"{len(listed)} endpoints; give 1 to {MAX_ENDPOINTS}")
-        self.genesis = genesis.lower() if genesis else None
+        if genesis is not None and not _HASH.fullmatch(genesis):
+            raise ConfigError(f"{genesis!r} is no genesis hash", remedy="Write it as 0x and 64 hex digits.")
+        self.genesis = genesis and genesis.lower()
         self.hold = hold
         """Seconds for which a head that was read before stays the measure of another endpoint."""
         self._all = {url: _Endpoint(url) for url in listed}

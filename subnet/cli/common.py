@@ -15,7 +15,21 @@ import typer
 ENDPOINT = "ws://127.0.0.1:9944"
 
 Endpoint = Annotated[
-    str, typer.Option("--endpoint", "-e", metavar="URL", help="The chain's websocket. [env: SUBNET_ENDPOINT]")
+    str,
+    typer.Option(
+        "--endpoint",
+        "-e",
+        metavar="URL[,URL...]",
+        help="The chain's websocket, or several, the preferred one first. [env: SUBNET_ENDPOINT]",
+    ),
+]
+GenesisHash = Annotated[
+    str | None,
+    typer.Option(
+        "--genesis-hash",
+        metavar="HASH",
+        help="The chain's first block: any other chain is refused. [env: SUBNET_GENESIS_HASH]",
+    ),
 ]
 Netuid = Annotated[int, typer.Option("--netuid", "-n", min=0, max=65535, help="The subnet. [env: SUBNET_NETUID]")]
 Key = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from subnet.cli.common import ENDPOINT, Endpoint, Json, Key, LogJson, Verbose, Wallet, print_json
+from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Verbose, Wallet, print_json
 from subnet.cli.onchain import HotkeyChoice, Yes, coldkey, confirm, hotkey_address, may_spend, on_chain, short
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ NoStart = Annotated[bool, typer.Option("--no-start", help="Only create it; start
 
 def command(
     endpoint: Endpoint = ENDPOINT,
+    genesis_hash: GenesisHash = None,
     key: Key = None,
     wallet: Wallet = None,
     hotkey: HotkeyChoice = None,
@@ -55,7 +56,7 @@ def command(
             result["started"] = await _start(chain, owner, result["netuid"])
         return result
 
-    result = on_chain(endpoint, work)
+    result = on_chain(endpoint, genesis_hash, work)
     if as_json:
         print_json(result)
         return

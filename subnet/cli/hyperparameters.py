@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from subnet.cli.common import ENDPOINT, Endpoint, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
+from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
 from subnet.cli.onchain import Yes, coldkey, confirm, on_chain
 from subnet.errors import ConfigError
 
@@ -47,6 +47,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALU
 def command(
     netuid: Netuid,
     endpoint: Endpoint = ENDPOINT,
+    genesis_hash: GenesisHash = None,
     change: Set = None,
     key: Key = None,
     wallet: Wallet = None,
@@ -70,7 +71,7 @@ def command(
                 await _set(chain, signer, netuid, name, value)
         return dataclasses.asdict(await chain.hyperparameters(netuid))
 
-    shown = on_chain(endpoint, work)
+    shown = on_chain(endpoint, genesis_hash, work)
     if as_json:
         print_json(shown)
         return

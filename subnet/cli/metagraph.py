@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from subnet.cli.common import ENDPOINT, Endpoint, Json, LogJson, Netuid, Verbose, print_json
+from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, LogJson, Netuid, Verbose, print_json
 from subnet.cli.onchain import on_chain, short
 from subnet.types import RAO_PER_TAO
 
@@ -41,6 +41,7 @@ _HEADINGS = {  # wide: narrow
 def command(
     netuid: Netuid,
     endpoint: Endpoint = ENDPOINT,
+    genesis_hash: GenesisHash = None,
     block: At = None,
     watch: Watch = False,
     as_json: Json = False,
@@ -49,9 +50,9 @@ def command(
 ) -> None:
     """Show a subnet's neurons: stake and emission in alpha, shares from 0 to 1, updated in blocks ago."""
     if watch and block is None:
-        on_chain(endpoint, lambda chain: _watch(chain, netuid, as_json=as_json))
+        on_chain(endpoint, genesis_hash, lambda chain: _watch(chain, netuid, as_json=as_json))
         return
-    metagraph = on_chain(endpoint, lambda chain: chain.metagraph(netuid, block))
+    metagraph = on_chain(endpoint, genesis_hash, lambda chain: chain.metagraph(netuid, block))
     if as_json:
         print_json(as_data(metagraph))
         return

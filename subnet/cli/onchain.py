@@ -32,12 +32,12 @@ HotkeyChoice = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before spending on a real network.")]
 
 
-def on_chain(endpoint: str, work: Callable[[Chain], Awaitable[T]]) -> T:
+def on_chain(endpoint: str, genesis_hash: str | None, work: Callable[[Chain], Awaitable[T]]) -> T:
     """Connect, do the work in a fresh event loop, and close."""
     from subnet.chain import Chain
 
     async def main() -> T:
-        async with await Chain.connect(endpoint) as chain:
+        async with await Chain.connect(endpoint, genesis_hash=genesis_hash) as chain:
             return await work(chain)
 
     return asyncio.run(main())
@@ -79,8 +79,11 @@ def hotkey_address(hotkey: str | None, key: str | None, wallet: str | None) -> H
 
 
 def is_local(endpoint: str) -> bool:
-    """Whether the endpoint is on this machine, so that its money is play money."""
-    host = urlsplit(endpoint).hostname or ""
+    """Whether the endpoint, and each of several, is on this machine, so that its money is play money."""
+    return all(_is_loopback(urlsplit(one.strip()).hostname or "") for one in endpoint.split(","))
+
+
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from subnet.cli.common import ENDPOINT, Endpoint, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
+from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
 from subnet.cli.onchain import HotkeyChoice, Yes, coldkey, confirm, hotkey_address, may_spend, on_chain, short
 from subnet.types import tao
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def command(
     netuid: Netuid,
     endpoint: Endpoint = ENDPOINT,
+    genesis_hash: GenesisHash = None,
     key: Key = None,
     wallet: Wallet = None,
     hotkey: HotkeyChoice = None,
@@ -44,7 +45,7 @@ def command(
             "extrinsic": included.extrinsic_hash,
         }
 
-    result = on_chain(endpoint, work)
+    result = on_chain(endpoint, genesis_hash, work)
     if as_json:
         print_json(result)
     else:

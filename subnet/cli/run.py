@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from subnet.cli.common import ENDPOINT, Endpoint, HotkeyName, Key, LogJson, Netuid, Verbose, Wallet
+from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, HotkeyName, Key, LogJson, Netuid, Verbose, Wallet
 from subnet.errors import ConfigError, DeclarationError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def command(
     target: Target,
     netuid: Netuid,
     endpoint: Endpoint = ENDPOINT,
+    genesis_hash: GenesisHash = None,
     key: Key = None,
     wallet: Wallet = None,
     hotkey: HotkeyName = None,
@@ -114,9 +115,10 @@ def command(
         log.info("metrics", extra={"url": f"http://127.0.0.1:{metrics.serve(metrics_port)}/metrics"})
     if isinstance(neuron, Miner):
         address = Address(host, port, external_ip, external_port, insecure)
-        _run(lambda: _connected(endpoint, _mine(neuron, signer, netuid, address, folder, metrics, worker, share_model)))
+        live = _mine(neuron, signer, netuid, address, folder, metrics, worker, share_model)
     else:
-        _run(lambda: _connected(endpoint, _validate(neuron, signer, netuid, folder, metrics)))
+        live = _validate(neuron, signer, netuid, folder, metrics)
+    _run(lambda: _connected(endpoint, genesis_hash, live))
 
 
 Life = Callable[["Chain", asyncio.Event], Coroutine[Any, Any, None]]
@@ -193,12 +195,12 @@ def _validate(validator: Validator, key: Keypair, netuid: int, folder: Path, met
     return live
 
 
-async def _connected(endpoint: str, live: Life) -> None:
+async def _connected(endpoint: str, genesis_hash: str | None, live: Life) -> None:
     from subnet.chain import Chain
     from subnet.service import unless, until_signalled
 
     async with until_signalled() as stop:
-        connecting = asyncio.ensure_future(Chain.connect(endpoint))
+        connecting = asyncio.ensure_future(Chain.connect(endpoint, genesis_hash=genesis_hash))
         if await unless(stop, connecting):
             async with connecting.result() as chain:
                 await live(chain, stop)

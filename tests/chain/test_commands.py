@@ -114,10 +114,24 @@ def test_a_no_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
         ("wss://localhost.example:443", False),
         ("ws://10.0.0.1:9944", False),
         ("wss://entrypoint.invalid", False),
+        ("ws://127.0.0.1:9944,ws://localhost:9945", True),
+        ("ws://127.0.0.1:9944, wss://entrypoint.invalid", False),
     ],
 )
 def test_only_this_machine_is_local(endpoint: str, local: bool) -> None:
     assert onchain.is_local(endpoint) is local
+
+
+@pytest.mark.e2e
+def test_another_chain_than_the_settings_name_is_refused(
+    node: Devnet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUBNET_GENESIS_HASH", "0x" + "00" * 32)
+    code, _, err = run(capsys, "metagraph", "--netuid", "0", "--endpoint", node.url)
+    assert code == 24
+    assert "--genesis-hash" in err
+    several = f"ws://127.0.0.1:1,{node.url}"
+    data(capsys, "metagraph", "--netuid", "0", "--endpoint", several, "--genesis-hash", node.genesis_hash)
 
 
 def test_which_hotkey_is_meant() -> None:

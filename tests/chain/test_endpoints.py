@@ -89,6 +89,12 @@ def test_what_is_no_list_of_endpoints(urls: Any) -> None:
         Endpoints(urls)
 
 
+@pytest.mark.parametrize("genesis", ["", "0x12", "ab" * 32, "0x" + "zz" * 32])
+def test_what_is_no_genesis_hash(genesis: str) -> None:
+    with pytest.raises(ConfigError, match="no genesis hash"):
+        Endpoints(A, genesis)
+
+
 def test_a_list_is_a_list_or_has_commas() -> None:
     assert Endpoints("ws://a, wss://b:1").order() == ["ws://a", "wss://b:1"]
     assert Endpoints(["ws://a", "ws://a"]).order() == ["ws://a"]
