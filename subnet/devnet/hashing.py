@@ -13,6 +13,12 @@ def blake2_256(data: bytes) -> bytes:
     return blake2b(data, digest_size=32).digest()
 
 
+def keccak_256(data: bytes) -> bytes:
+    from Crypto.Hash import keccak
+
+    return keccak.new(digest_bits=256, data=data).digest()
+
+
 def _xx64(data: bytes, seed: int) -> bytes:
     return int(xxhash.xxh64(data, seed=seed).intdigest()).to_bytes(8, "little")
 

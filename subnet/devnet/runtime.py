@@ -20,11 +20,13 @@ from subnet.devnet.pallets import (  # noqa: F401 - they declare SubtensorModule
     subtensor_children,
     subtensor_coinbase,
     subtensor_commits,
+    subtensor_delegation,
     subtensor_identity,
     subtensor_networks,
     subtensor_registration,
     subtensor_serving,
     subtensor_staking,
+    subtensor_transitions,
     subtensor_weights,
 )
 from subnet.devnet.pallets.admin import AdminUtils

@@ -74,10 +74,12 @@ def test_every_storage_key_is_the_clients() -> None:
         "u16": 513,
         "u32": 7,
         "u64": 9,
+        "Vec<u8>": "0x" + "cd" * 32,
         "T::AccountId": "0x" + "ab" * 32,
         "RateLimitKey": "NetworkLastRegistered",
     }
     ours = {**samples, "T::AccountId": b"\xab" * 32, "RateLimitKey": ("NetworkLastRegistered", None)}
+    ours["Vec<u8>"] = b"\xcd" * 32
     checked = 0
     for pallet in runtime().pallets:
         for name, item in pallet.storage.items():
@@ -155,12 +157,11 @@ LEFT_OUT = {
     "calls": """
         add_stake_burn announce_coldkey_swap associate_evm_key burn_alpha claim_root clear_coldkey_swap_announcement
         disable_voting_power_tracking dispute_coldkey_swap dissolve_network enable_voting_power_tracking faucet
-        lock_stake move_lock recycle_alpha register register_leased_network remove_stake_full_limit reset_coldkey_swap
-        root_dissolve_network root_register schedule_swap_coldkey set_auto_parent_delegation_enabled
+        lock_stake move_lock recycle_alpha register_leased_network reset_coldkey_swap
+        root_dissolve_network schedule_swap_coldkey set_auto_parent_delegation_enabled
         set_coldkey_auto_stake_hotkey set_perpetual_lock set_reject_locked_alpha set_root_claim_type
         sudo_set_num_root_claims sudo_set_root_claim_threshold sudo_set_voting_power_ema_alpha swap_coldkey
-        swap_coldkey_announced swap_hotkey swap_hotkey_v2 terminate_lease update_symbol
-        move_stake swap_stake swap_stake_limit transfer_stake unstake_all unstake_all_alpha""",
+        swap_coldkey_announced swap_hotkey swap_hotkey_v2 terminate_lease update_symbol""",
     "admin": """
         schedule_grandpa_change sudo_set_coldkey_swap_announcement_delay sudo_set_coldkey_swap_reannouncement_delay
         sudo_set_dissolve_network_schedule_duration sudo_set_ema_price_halving_period sudo_set_evm_chain_id

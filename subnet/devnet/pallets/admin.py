@@ -31,6 +31,7 @@ from subnet.devnet.pallets.subtensor_limits import (
 )
 from subnet.devnet.pallets.subtensor_mechanisms import ensure_uids_fit, set_count, set_max_count, set_split
 from subnet.devnet.pallets.subtensor_networks import apply_tempo, ensure_open, ensure_owner_or_root, exists
+from subnet.devnet.pallets.subtensor_staking import clear_small_nominations
 from subnet.devnet.pallets.subtensor_types import FIXED_U128
 from subnet.devnet.scale import BOOL, U16, Option, Scale, Vec, account, boolean, i16, u8, u16, u64
 
@@ -213,7 +214,6 @@ SETTERS = (
     _root(37, "subnet_limit", S.SubnetLimit, S.SubnetLimitSet, "max_subnets"),
     _root(38, "lock_reduction_interval", S.NetworkLockReductionInterval, S.LockReductionIntervalSet, "interval"),
     _root(42, "stake_threshold", S.StakeThreshold, S.StakeThresholdSet, "min_stake"),
-    _root(43, "nominator_min_required_stake", S.NominatorMinRequiredStake, None, "min_stake"),
     _root(45, "tx_delegate_take_rate_limit", S.TxDelegateTakeRateLimit, S.TxDelegateTakeRateLimitSet, "tx_rate_limit"),
     _root(46, "min_delegate_take", S.MinDelegateTake, S.MinDelegateTakeSet, "take"),
     _root(71, "commit_reveal_version", S.CommitRevealWeightsVersion, S.CommitRevealVersionSet, "version"),
@@ -342,6 +342,15 @@ def sudo_set_tempo(ctx: Context, who: None, netuid: u16, tempo: u16) -> None:
     ensure_open(ctx, netuid)
     ensure(exists(ctx.state, netuid), Error.SubnetDoesNotExist)
     apply_tempo(ctx, netuid, tempo)
+
+
+@AdminUtils.call(43, origin="root")
+def sudo_set_nominator_min_required_stake(ctx: Context, who: None, min_stake: u64) -> None:
+    """Set NominatorMinRequiredStake; if it rises, the stakes of nominators that are below it are unstaked."""
+    before = ctx.state.get(S.NominatorMinRequiredStake)
+    ctx.state.put(S.NominatorMinRequiredStake, to=min_stake)
+    if min_stake > before:
+        clear_small_nominations(ctx)
 
 
 @AdminUtils.call(6, origin="any")

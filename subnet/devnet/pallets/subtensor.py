@@ -161,6 +161,7 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
     MaxBurn = Item(U64, NETUID, default=100 * TAO)
     BurnHalfLife = Item(U16, NETUID, default=360)
     BurnIncreaseMult = Item(FIXED_U128, NETUID, default=fixed(1.26))
+    UsedWork = Item(U64, (IDENTITY, BYTES))
     RAORecycledForRegistration = Item(U64, NETUID)
 
     # stake and emission
@@ -318,6 +319,10 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
 def subnet_account(netuid: int) -> bytes:
     """The account that holds a subnet's TAO (the runtime's sub-account of ``subtensr``)."""
     return (b"modlsubtensr" + U16.encode(netuid)).ljust(32, b"\0")
+
+
+def is_subnet_account(account: bytes) -> bool:
+    return account.startswith(b"modlsubtensr") and not any(account[14:])
 
 
 MECHANISMS = 4096  # a mechanism's number times this, plus the netuid, keys what each mechanism has of its own

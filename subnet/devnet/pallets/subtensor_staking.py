@@ -11,8 +11,8 @@ from subnet.devnet.pallet import ensure
 from subnet.devnet.pallets.balances import free, transfer
 from subnet.devnet.pallets.subtensor import TAO, subnet_account
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
+from subnet.devnet.pallets.subtensor_children import total_stake
 from subnet.devnet.pallets.subtensor_errors import Error
-from subnet.devnet.pallets.subtensor_registration import associate
 from subnet.devnet.scale import account, boolean, u16, u64
 from subnet.devnet.state import State
 
@@ -97,6 +97,39 @@ def decrease_stake(ctx: Context, hotkey: bytes, coldkey: bytes, netuid: int, amo
     state.put(S.TotalHotkeyAlpha, hotkey, netuid, to=total - amount)
 
 
+def stake(ctx: Context, hotkey: bytes, coldkey: bytes, netuid: int, amount: int) -> None:
+    """Turn a coldkey's TAO into alpha on a hotkey, one for one."""
+    state = ctx.state
+    transfer(ctx, coldkey, subnet_account(netuid), amount, keep_alive=False)
+    increase_stake(ctx, hotkey, coldkey, netuid, amount)
+    for item in (S.SubnetTAO, S.SubnetAlphaOut, S.SubnetVolume):
+        state.add(item, netuid, by=amount)
+    state.add(S.TotalStake, by=amount)
+    ctx.emit(S.StakeAdded, coldkey, hotkey, amount, amount, netuid, 0)
+
+
+def unstake(ctx: Context, hotkey: bytes, coldkey: bytes, netuid: int, amount: int) -> None:
+    """Turn a coldkey's alpha on a hotkey back into TAO, one for one."""
+    state = ctx.state
+    decrease_stake(ctx, hotkey, coldkey, netuid, amount)
+    transfer(ctx, subnet_account(netuid), coldkey, amount, keep_alive=False)
+    state.add(S.SubnetVolume, netuid, by=amount)
+    for item in (S.SubnetTAO, S.SubnetAlphaOut):
+        state.add(item, netuid, by=-amount)
+    state.add(S.TotalStake, by=-amount)
+    ctx.emit(S.StakeRemoved, coldkey, hotkey, amount, amount, netuid, 0)
+
+
+def ensure_unstakable(ctx: Context, hotkey: bytes, coldkey: bytes, netuid: int, amount: int) -> None:
+    """What is checked before alpha is unstaked: all of it may always go, a part must be MIN_STAKE or more."""
+    state = ctx.state
+    ensure(state.get(S.NetworksAdded, netuid), Error.SubnetNotExists)
+    ensure(amount > 0, Error.AmountTooLow)
+    ensure(amount == stake_of(state, hotkey, coldkey, netuid) or amount >= MIN_STAKE, Error.AmountTooLow)
+    ensure(state.has(S.Owner, hotkey), Error.HotKeyAccountNotExists)
+    ensure(free(state, subnet_account(netuid)) >= amount, Error.InsufficientLiquidity)
+
+
 @S.call(2)
 def add_stake(ctx: Context, who: bytes, hotkey: account, netuid: u16, amount_staked: u64) -> None:
     """Stake TAO of the caller's coldkey on a hotkey: alpha of the subnet, one for one."""
@@ -106,12 +139,7 @@ def add_stake(ctx: Context, who: bytes, hotkey: account, netuid: u16, amount_sta
     ensure(amount_staked >= MIN_STAKE, Error.AmountTooLow)
     ensure(free(state, who) >= amount_staked, Error.NotEnoughBalanceToStake)
     ensure(state.has(S.Owner, hotkey), Error.HotKeyAccountNotExists)
-    transfer(ctx, who, subnet_account(netuid), amount_staked, keep_alive=False)
-    increase_stake(ctx, hotkey, who, netuid, amount_staked)
-    for item in (S.SubnetTAO, S.SubnetAlphaOut, S.SubnetVolume):
-        state.add(item, netuid, by=amount_staked)
-    state.add(S.TotalStake, by=amount_staked)
-    ctx.emit(S.StakeAdded, who, hotkey, amount_staked, amount_staked, netuid, 0)
+    stake(ctx, hotkey, who, netuid, amount_staked)
 
 
 @S.call(3)
@@ -119,20 +147,27 @@ def remove_stake(ctx: Context, who: bytes, hotkey: account, netuid: u16, amount_
     """Take the caller's alpha off a hotkey and turn it into TAO, one for one; more than there is means all."""
     state = ctx.state
     ensure(state.get(S.SubtokenEnabled, netuid), Error.SubtokenDisabled)
-    ensure(state.get(S.NetworksAdded, netuid), Error.SubnetNotExists)
-    have = stake_of(state, hotkey, who, netuid)
-    amount = min(amount_unstaked, have)
-    ensure(amount > 0, Error.AmountTooLow)
-    ensure(amount == have or amount >= MIN_STAKE, Error.AmountTooLow)
-    ensure(state.has(S.Owner, hotkey), Error.HotKeyAccountNotExists)
-    ensure(free(state, subnet_account(netuid)) >= amount, Error.InsufficientLiquidity)
-    decrease_stake(ctx, hotkey, who, netuid, amount)
-    transfer(ctx, subnet_account(netuid), who, amount, keep_alive=False)
-    state.add(S.SubnetVolume, netuid, by=amount)
-    for item in (S.SubnetTAO, S.SubnetAlphaOut):
-        state.add(item, netuid, by=-amount)
-    state.add(S.TotalStake, by=-amount)
-    ctx.emit(S.StakeRemoved, who, hotkey, amount, amount, netuid, 0)
+    amount = min(amount_unstaked, stake_of(state, hotkey, who, netuid))
+    ensure_unstakable(ctx, hotkey, who, netuid, amount)
+    unstake(ctx, hotkey, who, netuid, amount)
+    clear_small_nomination(ctx, hotkey, who, netuid)
+    if total_stake(state, hotkey) < state.get(S.StakeThreshold):
+        for (one,) in state.keys(S.NetworksAdded):
+            state.drop(S.PendingChildKeys, one, hotkey)
+
+
+def clear_small_nomination(ctx: Context, hotkey: bytes, coldkey: bytes, netuid: int) -> None:
+    """Unstake what is left of a nominator's stake, if it is below NominatorMinRequiredStake."""
+    state = ctx.state
+    left = stake_of(state, hotkey, coldkey, netuid)
+    if state.get(S.Owner, hotkey) != coldkey and 0 < left < state.get(S.NominatorMinRequiredStake):
+        unstake(ctx, hotkey, coldkey, netuid, left)
+
+
+def clear_small_nominations(ctx: Context) -> None:
+    """The same for all stake there is."""
+    for hotkey, coldkey, netuid in ctx.state.keys(S.AlphaV2):
+        clear_small_nomination(ctx, hotkey, coldkey, netuid)
 
 
 @S.call(88)
@@ -163,35 +198,3 @@ def remove_stake_limit(
     """As remove_stake, if one alpha brings at least limit_price (RAO); here it always brings one TAO."""
     ensure(limit_price <= TAO, Error.SlippageTooHigh)
     remove_stake(ctx, who, hotkey, netuid, amount_unstaked)
-
-
-@S.call(91)
-def try_associate_hotkey(ctx: Context, who: bytes, hotkey: account) -> None:
-    """Make the caller's coldkey the owner of a hotkey that has none."""
-    associate(ctx, who, hotkey)
-
-
-def _check_take(ctx: Context, who: bytes, hotkey: bytes, take: int) -> None:
-    state = ctx.state
-    ensure(take >= state.get(S.MinDelegateTake), Error.DelegateTakeTooLow)
-    ensure(take <= state.get(S.MaxDelegateTake), Error.DelegateTakeTooHigh)
-    ensure(state.has(S.Owner, hotkey), Error.HotKeyAccountNotExists)
-    ensure(state.get(S.Owner, hotkey) == who, Error.NonAssociatedColdKey)
-
-
-@S.call(65, pays=False, check=_check_take)
-def decrease_take(ctx: Context, who: bytes, hotkey: account, take: u16) -> None:
-    """Lower the share (u16) of its stakers' dividends that a hotkey keeps."""
-    _check_take(ctx, who, hotkey, take)
-    ensure(take < ctx.state.get(S.Delegates, hotkey), Error.DelegateTakeTooLow)
-    ctx.state.put(S.Delegates, hotkey, to=take)
-    ctx.emit(S.TakeDecreased, who, hotkey, take)
-
-
-@S.call(66, pays=False, check=_check_take)
-def increase_take(ctx: Context, who: bytes, hotkey: account, take: u16) -> None:
-    """Raise the share (u16) of its stakers' dividends that a hotkey keeps."""
-    _check_take(ctx, who, hotkey, take)
-    ensure(take > ctx.state.get(S.Delegates, hotkey), Error.DelegateTakeTooLow)
-    ctx.state.put(S.Delegates, hotkey, to=take)
-    ctx.emit(S.TakeIncreased, who, hotkey, take)
