@@ -23,7 +23,10 @@ def command(
     block_time: Annotated[float, typer.Option(help="Seconds between blocks.")] = 1.0,
     instant: Annotated[bool, typer.Option("--instant", help="A block for every extrinsic, at once.")] = False,
     manual: Annotated[bool, typer.Option("--manual", help="Blocks only by the RPC method dev_newBlock.")] = False,
-    state: Annotated[Path | None, typer.Option(help="File that the chain lives in; memory without.")] = None,
+    state: Annotated[Path | None, typer.Option(help="File that the chain lives in; gone at the end without.")] = None,
+    genesis: Annotated[Path | None, typer.Option(help="TOML file of subnets and neurons to begin with.")] = None,
+    load_state: Annotated[Path | None, typer.Option(help="File of --dump-state to go on from.")] = None,
+    dump_state: Annotated[Path | None, typer.Option(help="File to write the last state to at the end.")] = None,
     tempo: Annotated[int, typer.Option(help="Tempo of new subnets, in blocks.")] = 360,
     accounts: Annotated[int, typer.Option(help="Number of funded development accounts.")] = 6,
     balance: Annotated[int, typer.Option(help="TAO that each of them has.")] = 1_000_000,
@@ -52,6 +55,9 @@ def command(
         block_time=block_time,
         production="instant" if instant else "manual" if manual else "interval",
         state=state,
+        genesis=genesis,
+        load_state=load_state,
+        dump_state=dump_state,
         tempo=tempo,
         accounts=accounts,
         balance=balance * TAO,
@@ -95,11 +101,32 @@ def _banner(node: Devnet, options: Options) -> None:
     console.print(f"genesis {node.genesis_hash}   head #{node.node.chain.head.number}\n")
     console.print(table)
     console.print("\n[bold red]These keys are public: never use them on a real network.[/bold red]")
-    console.print("Alice is sudo. " + _production(options))
+    console.print(f"Sudo is {_sudo(node)}. " + _production(options))
+    if options.genesis:
+        console.print(f"From {options.genesis}: {_declared(node)}.")
     console.print("\nDifferent from the real chain:")
     for line in differences(node.spec.allow_loopback):
         console.print(f"  · {line}")
-    console.print("\nCtrl-C ends it" + ("." if options.state else "; without --state its blocks go with it.") + "\n")
+    kept = options.state or options.dump_state
+    console.print("\nCtrl-C ends it" + ("." if kept else "; without --state its blocks go with it.") + "\n")
+
+
+def _sudo(node: Devnet) -> str:
+    from subnet.devnet.accounts import ss58
+    from subnet.devnet.pallets.utility import Sudo
+
+    key = node.node.chain.state.get(Sudo.Key)
+    names = {account.public_key: account.name for account in node.accounts}
+    return "nobody" if key is None else names.get(key) or ss58(key)
+
+
+def _declared(node: Devnet) -> str:
+    from subnet.devnet.pallets.subtensor import SubtensorModule as S
+    from subnet.devnet.pallets.subtensor_networks import subnets
+
+    state = node.node.chain.state
+    sizes = [state.get(S.SubnetworkN, netuid) for netuid in subnets(state)]
+    return f"{len(sizes)} subnets with {', '.join(map(str, sizes)) or 'no'} neurons"
 
 
 def _production(options: Options) -> str:
@@ -115,7 +142,7 @@ def differences(loopback: bool) -> list[str]:
     lines = [
         "alpha is priced 1:1 in TAO, there is no pool; every started subnet gets one alpha a block",
         "tempo may be under 360, set_tempo through sudo at any time; the admin freeze window is 0",
-        "no root dividends, TAO flow, MinerBurned, children, time-locked commits or storage proofs",
+        "no root dividends, TAO flow, MinerBurned, time-locked commits or storage proofs",
         "blocks are final at once; weights of calls are flat",
     ]
     if loopback:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -44,6 +44,7 @@ EXTRINSICS = Vec(BYTES)
 SALT_KEY = b":subnet:salt"  # makes each fresh chain's genesis its own, and what follows a return to a snapshot
 METADATA_KEY = b":subnet:metadata"  # clients cache metadata by genesis and version: another one, another genesis
 CODE_KEY = b":code"
+Fill = Callable[[Context, Runtime], None]
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,17 @@ class Block:
 class Chain:
     """Blocks and state, on a :class:`~subnet.devnet.state.Store`."""
 
-    def __init__(self, store: Store, spec: Spec, accounts: Sequence[Account], balance: int) -> None:
+    def __init__(
+        self, store: Store, spec: Spec, accounts: Sequence[Account], balance: int, fill: Fill | None = None
+    ) -> None:
+        """The store's chain, or a new one: ``balance`` RAO for each account, and what ``fill`` writes into block 0."""
         self.store = store
         self.state = State()
         stored = store.head()
         self.spec = spec if stored is None else _stored_spec(store)
         self.runtime: Runtime = runtime(self.spec.tempo_rule)
         if stored is None:
-            self.head = self._genesis(accounts, balance)
+            self.head = self._genesis(accounts, balance, fill)
         else:
             store.load(self.state)
             self.head = Block.of(stored)
@@ -81,13 +85,14 @@ class Chain:
         assert genesis is not None  # noqa: S101 - a store with a head has a genesis
         self.genesis_hash = genesis.hash
         self._salt = store.meta("salt") or self.state.read(SALT_KEY)
-        self._ahead_ms = int(store.meta("clock") or b"0")
+        self.ahead_ms = int(store.meta("clock") or b"0")
+        self.kept_from = int(store.meta("kept_from") or b"0")
 
-    def _genesis(self, accounts: Sequence[Account], balance: int) -> Block:
+    def _genesis(self, accounts: Sequence[Account], balance: int, fill: Fill | None) -> Block:
         ctx = self.context(block=0)
         state = self.state
         state.write(SALT_KEY, os.urandom(16))
-        state.write(METADATA_KEY, blake2_256(self.runtime.metadata_v15))
+        state.write(METADATA_KEY, known_metadata(self.spec))
         state.write(CODE_KEY, b"subnet devnet: no wasm")
         for account in accounts:
             mint(ctx, account.public_key, balance)
@@ -95,11 +100,13 @@ class Chain:
         state.put(SubtensorModule.StartCallDelay, to=self.spec.start_call_delay)
         state.put(SubtensorModule.AdminFreezeWindow, to=self.spec.admin_freeze_window)
         add_root(ctx)
+        if fill is not None:
+            fill(ctx, self.runtime)
         self.store.set_meta("spec", json.dumps(asdict(self.spec)).encode())
         return self._seal(ctx, [], {"parent_hash": bytes(32), "number": 0, "digest": {"logs": []}}, bytes(32))
 
     def _check_metadata(self) -> None:
-        if self.state.read(METADATA_KEY) != blake2_256(self.runtime.metadata_v15):
+        if self.state.read(METADATA_KEY) != known_metadata(self.spec):
             raise DevnetError(
                 f"{self.store.path} holds a chain of another version of this software",
                 remedy="Start from a fresh file (--state NEWFILE), or run the version that wrote it.",
@@ -170,16 +177,16 @@ class Chain:
     @property
     def now_ms(self) -> int:
         """The chain's clock, in milliseconds since 1970: the machine's, and what :meth:`set_clock` added to it."""
-        return time.time_ns() // 1_000_000 + self._ahead_ms
+        return time.time_ns() // 1_000_000 + self.ahead_ms
 
     def set_clock(self, now_ms: int) -> None:
         """Let the chain's clock say this from now on; it goes on at the machine's pace, also after a restart."""
-        self._ahead_ms += now_ms - self.now_ms
-        self.store.set_meta("clock", str(self._ahead_ms).encode())
+        self.ahead_ms += now_ms - self.now_ms
+        self.store.set_meta("clock", str(self.ahead_ms).encode())
 
     def snapshot(self) -> int:
         """Remember the head, to return to it with :meth:`revert`."""
-        return self.store.take_snapshot(self.head.number, self._ahead_ms)
+        return self.store.take_snapshot(self.head.number, self.ahead_ms)
 
     def revert(self, snapshot: int) -> Block:
         """Return to a snapshot's block, state and clock; the blocks after it are gone, and so are later snapshots.
@@ -199,7 +206,7 @@ class Chain:
         for key, value in changes.items():
             self.state.write(key, value)
         self.state.settle()
-        self._salt, self._ahead_ms = salt, found.clock
+        self._salt, self.ahead_ms = salt, found.clock
         stored = self.store.block(found.block)
         assert stored is not None  # noqa: S101 - a revert keeps the snapshot's block
         self.head = replace(Block.of(stored), changes=changes)
@@ -219,8 +226,11 @@ class Chain:
         return None if stored is None else Block.of(stored)
 
     def hash_of(self, number: int) -> bytes | None:
+        """The hash of a block that is stored, or that the state remembers (the last BLOCK_HASH_COUNT)."""
         block = self.block(number)
-        return None if block is None else block.hash
+        if block is not None:
+            return block.hash
+        return self.state.get(System.BlockHash, number) if self.state.has(System.BlockHash, number) else None
 
     def read(self, key: bytes, block: int) -> bytes | None:
         """A storage key's value at the end of ``block``."""
@@ -234,6 +244,11 @@ class Chain:
     def implicit(self, birth_hash: bytes) -> bytes:
         """What every signature on this chain covers besides the extrinsic itself."""
         return U32.encode(SPEC_VERSION) + U32.encode(TRANSACTION_VERSION) + self.genesis_hash + birth_hash
+
+
+def known_metadata(spec: Spec) -> bytes:
+    """The hash of what this version tells clients of such a chain; a chain keeps that of the version that began it."""
+    return blake2_256(runtime(spec.tempo_rule).metadata_v15)
 
 
 def state_root(parent: bytes, changes: Mapping[bytes, bytes | None]) -> bytes:

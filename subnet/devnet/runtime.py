@@ -146,6 +146,14 @@ class Runtime:
         pallet = self._of_error[type(failure.error)]
         return "Module", {"index": pallet.index, "error": bytes([failure.error.value, 0, 0, 0])}
 
+    def error_name(self, error: DispatchError) -> str:
+        """A dispatch error as people read it: a pallet's error by its name."""
+        kind, value = error
+        if kind != "Module":
+            return kind if value is None else f"{kind}.{value[0]}"
+        pallet = next(one for one in self.pallets if one.index == value["index"])
+        return pallet.errors(value["error"][0]).name if pallet.errors else kind
+
     def dispatch(self, ctx: Context, call: Call, who: bytes | None) -> DispatchError | None:
         """Run a call for ``who`` (None is root); what it changed is undone if it fails. Returns its error."""
         mark, events = ctx.state.mark(), len(ctx.events)

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -37,8 +38,10 @@ class Options:
     ``port`` 0 takes any free one; ``block_time`` is seconds, for ``production`` "interval";
     ``state`` is the file that the chain lives in (memory without); ``tempo`` (blocks) is what new
     subnets get; ``accounts`` and ``balance`` (RAO each) shape the genesis; ``start_call_delay`` is
-    blocks; ``tempo_rule`` is :class:`~subnet.devnet.context.Spec`'s. On a state file that holds a chain
-    already, its own genesis and spec hold.
+    blocks; ``tempo_rule`` is :class:`~subnet.devnet.context.Spec`'s; ``genesis`` is a TOML file of subnets,
+    neurons and balances (docs/reference/genesis.md). On a state file that holds a chain already, its own
+    genesis and spec hold. ``load_state`` is a dump to go on from, ``dump_state`` where one is written at the end
+    (:mod:`subnet.devnet.dump`).
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +55,9 @@ class Options:
     start_call_delay: int = 10
     allow_loopback: bool = True
     tempo_rule: TempoRule = "head"
+    genesis: Path | None = None
+    load_state: Path | None = None
+    dump_state: Path | None = None
 
     def check(self) -> None:
         """DevnetError for what can't work."""
@@ -63,6 +69,12 @@ class Options:
             ("balance", self.balance, 1, 10**16),
             ("start call delay", self.start_call_delay, 0, 10**9),
         ]
+        if self.genesis is not None and self.load_state is not None:
+            raise DevnetError("a chain begins with a genesis file or a loaded state", remedy="Give one of them.")
+        if self.dump_state is not None:
+            from subnet.devnet import dump
+
+            dump.check_writable(self.dump_state)
         if self.tempo_rule not in get_args(TempoRule):
             raise DevnetError(f"no tempo rule {self.tempo_rule}", remedy="Give head or legacy.")
         for name, value, low, high in bounds:
@@ -101,6 +113,12 @@ class Devnet:
         Snapshots that were taken after it are gone. DevnetError if there is no such snapshot.
         """
         return self._do(lambda: self.node.revert(snapshot).number)
+
+    def dump(self, path: Path) -> None:
+        """Write the head's state to a file that :func:`devnet` (``load_state``) and --load-state go on from."""
+        from subnet.devnet import dump
+
+        self._do(lambda: dump.write(self.node.chain, path))
 
     def increase_time(self, seconds: float) -> float:
         """Put the chain's clock forward; returns what it says then (seconds since 1970). Makes no block."""
@@ -143,12 +161,17 @@ async def serve(options: Options, ready: Callable[[Devnet], None], stop: asyncio
     )
     store = Store(options.state)
     try:
-        chain = _open(store, spec, accounts, options.balance)
+        chain = _open(store, spec, accounts, options)
         if chain.spec != spec:
             logger.info("%s goes on under the rules it began with: %s", options.state, chain.spec)
         node = Node(chain, production=options.production, block_time=options.block_time)
         server = Server(node, options.host, options.port)
         await server.start()
+        if not _is_loopback(options.host):
+            logger.warning(
+                "%s is no loopback address: whoever reaches it may spend, set and stop all that is on this chain",
+                options.host,
+            )
         try:
             genesis = "0x" + chain.genesis_hash.hex()
             loop = asyncio.get_running_loop()
@@ -156,18 +179,37 @@ async def serve(options: Options, ready: Callable[[Devnet], None], stop: asyncio
             await _until(stop, node)
         finally:
             await server.stop()
+            if options.dump_state is not None:
+                from subnet.devnet import dump
+
+                dump.write(chain, options.dump_state)
     finally:
         store.close()
 
 
-def _open(store: Store, spec: Spec, accounts: Sequence[Account], balance: int) -> Chain:
+def _open(store: Store, spec: Spec, accounts: Sequence[Account], options: Options) -> Chain:
     try:
-        return Chain(store, spec, accounts, balance)
+        if options.load_state is not None:
+            from subnet.devnet import dump
+
+            dump.restore(dump.read(options.load_state), store, options.load_state)
+        if options.genesis is None:
+            return Chain(store, spec, accounts, options.balance)
+        from subnet.devnet import genesis  # with its parsers, which others need not wait for
+
+        return genesis.open_chain(store, spec, accounts, options.balance, options.genesis)
     except (sqlite3.Error, ValueError) as error:  # ScaleError is one, too
         raise DevnetError(
             f"the chain's state {store.path} is damaged: {error}",
             remedy="Start from a fresh file (--state NEWFILE), or from a copy that was made while no node ran.",
         ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 async def _until(stop: asyncio.Event, node: Node) -> None:

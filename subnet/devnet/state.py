@@ -233,6 +233,24 @@ class Store:
             ) from error
         return {bytes(key): self.value(bytes(key), to.block) for (key,) in keys}
 
+    def fill(self, blocks: list[StoredBlock], state: dict[bytes, bytes], meta: dict[str, bytes]) -> None:
+        """Put a whole chain in, in one transaction: blocks, the last one's state, and what is known about it."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+                [(one.number, one.hash, one.header, one.extrinsics) for one in blocks],
+            )
+            head = blocks[-1].number
+            self._db.executemany("INSERT INTO state VALUES (?, ?, ?)", [(k, head, v) for k, v in state.items()])
+            for name, value in meta.items():
+                self.set_meta(name, value)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise _unusable(self.path, error) from error
+
     def commit(self, block: StoredBlock, changes: dict[bytes, bytes | None]) -> None:
         """One block and its changes, in one transaction."""
         try:

@@ -27,6 +27,18 @@ def number_at(chain: Chain, at: Any) -> int:
     return block.number
 
 
+def state_at(chain: Chain, at: Any) -> int:
+    """As :func:`number_at`, for a block whose state is there to be read."""
+    number = number_at(chain, at)
+    if number < chain.kept_from:
+        raise RpcError(
+            4003,
+            f"Client error: Api called for an unknown Block: State already discarded for {at}",
+            f"This chain was loaded from a dump of block {chain.kept_from}; the states before it are not in that.",
+        )
+    return number
+
+
 def keys(value: Any) -> list[bytes]:
     if not isinstance(value, list):
         raise bad_params("a list of keys is expected")

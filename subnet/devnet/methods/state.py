@@ -7,7 +7,7 @@ from typing import Any
 from subnet.devnet.hashing import blake2_256
 from subnet.devnet.methods.declare import method
 from subnet.devnet.methods.parameters import keys as keys_of
-from subnet.devnet.methods.parameters import number_at
+from subnet.devnet.methods.parameters import number_at, state_at
 from subnet.devnet.pallets.system import SPEC_NAME, SPEC_VERSION, TRANSACTION_VERSION
 from subnet.devnet.rpc import MAX_ANSWER, Reply, RpcError, bad_params, from_hex, to_hex
 from subnet.devnet.runtime import APIS
@@ -47,21 +47,21 @@ def state_get_metadata(session: Session, at: Any = None) -> str:
 
 @method("state_getStorage", "state_getStorageAt")
 def state_get_storage(session: Session, key: Any, at: Any = None) -> Any:
-    value = session.chain.read(from_hex(key, what="key"), number_at(session.chain, at))
+    value = session.chain.read(from_hex(key, what="key"), state_at(session.chain, at))
     return None if value is None else to_hex(value)
 
 
 @method("state_getStorageHash", "state_getStorageHashAt")
 def state_get_storage_hash(session: Session, key: Any, at: Any = None) -> Any:
     """A value's hash. ``:code`` has one though there is no code here: clients see by it that the metadata changed."""
-    wanted, number = from_hex(key, what="key"), number_at(session.chain, at)
+    wanted, number = from_hex(key, what="key"), state_at(session.chain, at)
     value = session.chain.runtime.metadata if wanted == b":code" else session.chain.read(wanted, number)
     return None if value is None else to_hex(blake2_256(value))
 
 
 @method("state_getStorageSize", "state_getStorageSizeAt")
 def state_get_storage_size(session: Session, key: Any, at: Any = None) -> Any:
-    value = session.chain.read(from_hex(key, what="key"), number_at(session.chain, at))
+    value = session.chain.read(from_hex(key, what="key"), state_at(session.chain, at))
     return None if value is None else len(value)
 
 
@@ -74,13 +74,13 @@ def state_get_keys_paged(session: Session, prefix: Any, count: Any, start: Any =
         raise RpcError(4002, f"count exceeds maximum value. value: {count}, max: {MAX_PAGE}")
     first = None if start is None else from_hex(start, what="start key")
     wanted = from_hex(prefix or "0x", what="prefix")
-    return [to_hex(key) for key in session.chain.page(wanted, first, count, number_at(session.chain, at))]
+    return [to_hex(key) for key in session.chain.page(wanted, first, count, state_at(session.chain, at))]
 
 
 @method("state_queryStorageAt")
 def state_query_storage_at(session: Session, keys: Any, at: Any = None) -> list[dict[str, Any]]:
     chain = session.chain
-    number = number_at(chain, at)
+    number = state_at(chain, at)
     changes, size = [], 0
     for key in dict.fromkeys(keys_of(keys)):  # a value asked for twice is sent once
         value = chain.read(key, number)
@@ -104,5 +104,5 @@ def state_call(session: Session, name: Any, data: Any, at: Any = None) -> str:
     """A runtime API call: SCALE in, SCALE out."""
     if not isinstance(name, str):
         raise bad_params("the name of a runtime API method is expected")
-    number = number_at(session.chain, at)
+    number = state_at(session.chain, at)
     return to_hex(call_runtime(session.chain, name, from_hex(data, what="data"), number))
