@@ -7,11 +7,13 @@ Amounts are RAO, as the chain counts them (1 TAO = 10**9 RAO; alpha likewise); a
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, Any, NewType
+
+from subnet.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +77,14 @@ class AxonInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A neuron's TLS certificate as it published it: the public key's bytes, and the number of the algorithm."""
+
+    public_key: bytes
+    algorithm: int
+
+
+@dataclass(frozen=True, slots=True)
 class Neuron:
     """One uid at one block. Shares are the chain's u16 / 65535; stake and emission are RAO of alpha.
 
@@ -95,6 +105,7 @@ class Neuron:
     emission: Rao = Rao(0)
     last_update: Block = Block(0)
     block_at_registration: Block = Block(0)
+    tao_stake: Rao = Rao(0)
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,8 @@ class Metagraph:
 
     Columns of u16 hold the chain's integers (65535 = 1.0); ``stake`` and ``emission`` are RAO
     of alpha, ``last_update`` and ``block_at_registration`` block numbers. Arrays are read-only.
+    ``incentive`` and ``last_update`` are those of the mechanism ``mecid``. What a runtime does
+    not have reads as 0 or None.
     """
 
     netuid: Netuid
@@ -122,10 +135,26 @@ class Metagraph:
     emission: npt.NDArray[np.uint64]
     last_update: npt.NDArray[np.uint64]
     block_at_registration: npt.NDArray[np.uint64]
-    owner_hotkey: Hotkey = field(default=Hotkey(""))
+    owner_hotkey: Hotkey = Hotkey("")
+    mecid: int = 0
+    tao_stake: npt.NDArray[np.uint64] = field(default_factory=lambda: _zeros("uint64"))
+    """RAO of TAO on the hotkey on the root network."""
+    stake_weight: npt.NDArray[np.uint16] = field(default_factory=lambda: _zeros("uint16"))
+    """u16: the share of all stake that the last epoch reckoned with."""
+    tao_weight: float = 0.0
+    """What TAO on the root network counts for in stake, beside alpha."""
+    prometheus: tuple[AxonInfo | None, ...] = ()
+    """Where neurons say that they serve metrics."""
+    certificates: tuple[Certificate | None, ...] = ()
+    """The TLS certificates that neurons published."""
 
     def __post_init__(self) -> None:
         n = len(self.hotkeys)
+        for name in ("prometheus", "certificates"):
+            object.__setattr__(self, name, getattr(self, name) or (None,) * n)
+        for name in ("tao_stake", "stake_weight"):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, _zeros(getattr(self, name).dtype, n))
         for name in _COLUMNS:
             column = getattr(self, name)
             if column.shape != (n,):
@@ -157,9 +186,16 @@ class Metagraph:
                 emission=Rao(int(self.emission[i])),
                 last_update=Block(int(self.last_update[i])),
                 block_at_registration=Block(int(self.block_at_registration[i])),
+                tao_stake=Rao(int(self.tao_stake[i])),
             )
             for i in range(len(self.hotkeys))
         )
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame, one row a uid, its index the uid. Raises ConfigError where pandas is not installed."""
+        axons = [axon.url if axon else None for axon in self.axons]
+        columns = {"hotkey": self.hotkeys, "coldkey": self.coldkeys, "axon": axons}
+        return data_frame({**columns, **{name: getattr(self, name) for name in _COLUMNS}}, index="uid")
 
     @cached_property
     def _uid_by_hotkey(self) -> dict[Hotkey, Uid]:
@@ -186,4 +222,24 @@ _COLUMNS = (
     "emission",
     "last_update",
     "block_at_registration",
+    "tao_stake",
+    "stake_weight",
 )
+
+
+def _zeros(dtype: Any, n: int = 0) -> Any:
+    import numpy as np
+
+    return np.zeros(n, dtype)
+
+
+def data_frame(columns: Mapping[str, Any], *, index: str) -> Any:
+    """Columns as a pandas.DataFrame with the row number as its index. Raises ConfigError without pandas."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise ConfigError("pandas is not installed", remedy="Install it: pip install pandas") from None
+    frame = pd.DataFrame(
+        {name: list(column) if isinstance(column, tuple) else column for name, column in columns.items()}
+    )
+    return frame.rename_axis(index)

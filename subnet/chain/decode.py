@@ -14,28 +14,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from subnet.chain.scale import Cursor
 from subnet.errors import ChainMalformed
-from subnet.types import AxonInfo
+from subnet.types import AxonInfo, Certificate
 
 log = logging.getLogger(__name__)
 
 MAX_NEURONS = 65_536
 """Uids are u16: a subnet can't hold more neurons, whatever a node says."""
 
+_PAIR = np.dtype([("uid", "<u2"), ("value", "<u2")])
+_PROMETHEUS = struct.Struct("<QI16sHB")  # block, version, ip, port, ip_type
 _AXON = struct.Struct("<QI16sHBBBB")  # block, version, ip (u128), port, ip_type, protocol, two placeholders
 
 
 def compact(data: bytes) -> tuple[int, int]:
     """A SCALE compact integer at the start of ``data``: (value, bytes read)."""
-    if not data:
-        raise ChainMalformed("a SCALE length is missing")
-    mode = data[0] & 3
-    size = (1, 2, 4, (data[0] >> 2) + 5)[mode]
-    if len(data) < size:
-        raise ChainMalformed("a SCALE length is cut off")
-    if mode == 3:
-        return int.from_bytes(data[1:size], "little"), size
-    return int.from_bytes(data[:size], "little") >> 2, size
+    cursor = Cursor(data)
+    return cursor.compact(), cursor.at
 
 
 def unsigned(data: bytes | None, size: int) -> int:
@@ -72,9 +68,14 @@ def column(data: bytes | None, dtype: npt.DTypeLike, n: int) -> npt.NDArray[Any]
     return full
 
 
+def pair_array(data: bytes | None) -> npt.NDArray[Any]:
+    """A ``Vec<(u16, u16)>``, as Weights and Bonds are stored: fields ``uid`` and ``value``, a read-only view."""
+    return sequence(data, _PAIR)
+
+
 def pairs(data: bytes | None) -> list[tuple[int, int]]:
-    """A ``Vec<(u16, u16)>``, as Weights and Bonds are stored: (uid, value) in stored order."""
-    rows = sequence(data, np.dtype([("uid", "<u2"), ("value", "<u2")]))
+    """The same as (uid, value), in stored order."""
+    rows = pair_array(data)
     return list(zip(rows["uid"].tolist(), rows["value"].tolist(), strict=True))
 
 
@@ -98,7 +99,31 @@ def axon(data: bytes | None) -> AxonInfo | None:
     if len(data) != _AXON.size:
         raise ChainMalformed(f"an axon has {len(data)} bytes instead of {_AXON.size}")
     block, version, ip, port, ip_type, protocol, _, _ = _AXON.unpack(data)
+    return _address(ip, port, ip_type, protocol=protocol, version=version, block=block)
+
+
+def prometheus(data: bytes | None) -> AxonInfo | None:
+    """A neuron's PrometheusInfo, read as :func:`axon` reads an axon (``protocol`` 0)."""
+    if data is None:
+        return None
+    if len(data) != _PROMETHEUS.size:
+        raise ChainMalformed(f"a prometheus address has {len(data)} bytes instead of {_PROMETHEUS.size}")
+    block, version, ip, port, ip_type = _PROMETHEUS.unpack(data)
+    return _address(ip, port, ip_type, protocol=0, version=version, block=block)
+
+
+def _address(ip: bytes, port: int, ip_type: int, **rest: int) -> AxonInfo | None:
     number = int.from_bytes(ip, "little")
     if number == 0 or port == 0 or ip_type not in (4, 6) or (ip_type == 4 and number >> 32):
         return None
-    return AxonInfo.from_chain(number, port, ip_type, protocol=protocol, version=version, block=block)
+    return AxonInfo.from_chain(number, port, ip_type, **rest)
+
+
+def certificate(data: bytes | None) -> Certificate | None:
+    """A NeuronCertificate: the public key's bytes and the algorithm's number."""
+    if data is None:
+        return None
+    cursor = Cursor(data)
+    found = Certificate(cursor.blob(), cursor.byte())
+    cursor.finish()
+    return found

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from subnet.chain import values
 from subnet.chain.calls import Call
-from subnet.chain.schema import Pallet, Schema, Storage
-from subnet.chain.storage import Item, item_prefix
+from subnet.chain.schema import Pallet, Schema, Storage, Type
+from subnet.chain.storage import CONCAT, Item, item_prefix
 from subnet.errors import ChainError, NotASubtensor
 
 if TYPE_CHECKING:
@@ -83,14 +83,21 @@ class Runtime:
 
     def storage_key(self, pallet: str, name: str, params: Sequence[Any]) -> str:
         """A storage key from plain values (ints, ss58 addresses), as 0x-hex. Raises ChainError."""
-        entry, item = self._storage(pallet, name), self.item(pallet, name)
-        if item is None or len(params) != len(entry.keys):
+        parts, item = self.key_parts(pallet, name, params), self.item(pallet, name)
+        if item is None or len(parts) != len(item.hashers):
+            taken = len(self._storage(pallet, name).keys)
+            raise ChainError(f"{pallet}.{name} can't be asked for {list(params)!r}: it takes {taken} keys")
+        return item.key(*parts)
+
+    def key_parts(self, pallet: str, name: str, params: Sequence[Any]) -> tuple[bytes, ...]:
+        """The SCALE bytes of a map's first keys. Raises ChainError."""
+        entry = self._storage(pallet, name)
+        if len(params) > len(entry.keys):
             raise ChainError(f"{pallet}.{name} can't be asked for {list(params)!r}: it takes {len(entry.keys)} keys")
         try:
-            parts = [values.encode(self.schema, kind, one) for kind, one in zip(entry.keys, params, strict=True)]
+            return tuple(values.encode(self.schema, kind, one) for kind, one in zip(entry.keys, params, strict=False))
         except (ValueError, TypeError) as error:
             raise ChainError(f"{pallet}.{name} can't be asked for {list(params)!r}: {error}") from error
-        return item.key(*parts)
 
     def value(self, pallet: str, name: str, data: bytes | None, *, raw: bool = False) -> Any:
         """An entry's bytes as plain Python values (:mod:`subnet.chain.values`); ``raw`` keeps ``Vec<u8>`` as bytes.
@@ -101,10 +108,21 @@ class Runtime:
         data = entry.default if data is None else data
         return None if data is None else values.decode(self.schema, entry.value, data, raw=raw)
 
-    def has_variant(self, pallet: str, name: str) -> str:
-        """The kind of an item's values: the path of its type, or its kind where it has no path."""
-        kind = self.schema.type(self._storage(pallet, name).value)
-        return kind.path or kind.name or kind.kind
+    def kind(self, pallet: str, name: str) -> Type:
+        """The type of an item's values."""
+        return self.schema.type(self._storage(pallet, name).value)
+
+    def split_key(self, pallet: str, name: str, given: int, rest: bytes) -> tuple[Any, ...]:
+        """A map's keys after the first ``given``, decoded from the end of a storage key. Raises ChainMalformed."""
+        entry = self._storage(pallet, name)
+        decoder, keys = values.Decoder(self.schema, rest), []
+        for hasher, kind in zip(entry.hashers[given:], entry.keys[given:], strict=True):
+            if hasher not in CONCAT:
+                raise ChainError(f"the keys of {pallet}.{name} can't be read back: they are hashed by {hasher}")
+            decoder.cursor.take(CONCAT[hasher])
+            keys.append(decoder.value(kind))
+        decoder.cursor.finish()
+        return tuple(keys)
 
     def constant(self, pallet: str, name: str) -> Any:
         """A runtime constant, or None where this runtime does not have it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 2048
 """Storage keys in one call; public nodes refuse requests beyond a few hundred KiB."""
+_ABREAST = 512  # keys asked for at several blocks in one round trip: small enough to be sent before anyone reads
 FAULTS = (ChainUnreachable, ChainTimeout, ChainMalformed, NotASubtensor, WrongNetwork)
 """What is the endpoint's fault, so that another one may do better; a refusal would be the same everywhere."""
 
@@ -58,6 +59,13 @@ class Snapshot:
 
     def __getitem__(self, entry: Entry) -> bytes | None:
         return self.entries[entry]
+
+    def value(self, entry: Entry, *, raw: bool = False) -> Any:
+        """An entry as plain Python values (:mod:`subnet.chain.values`); None where it is absent without a default,
+        or the runtime has no such item."""
+        if not self.has(entry.item, entry.pallet):
+            return None
+        return self.runtime.value(entry.pallet, entry.item, self.entries[entry], raw=raw)
 
     def has(self, item: str, pallet: str = "SubtensorModule") -> bool:
         """Whether the runtime of this block has the item at all."""
@@ -197,16 +205,35 @@ class Session:
             runtime = ruling
         raise ChainMalformed(f"{self.endpoint} changes its runtime version with every answer")
 
+    def read_each(self, wanted: Iterable[Entry], blocks: Sequence[str]) -> Iterator[Snapshot]:
+        """The same entries at each of several blocks (hashes), some blocks to a round trip."""
+        entries = list(dict.fromkeys(wanted))
+        runtime = self.runtime()
+        keys = _keys(runtime, entries)
+        listed = list(keys.values())
+        if len(listed) > BATCH:
+            raise ValueError(f"{len(listed)} keys are too many to read at several blocks")
+        abreast = max(1, _ABREAST // (len(listed) or 1))
+        for start in range(0, len(blocks), abreast):
+            turn = blocks[start : start + abreast]
+            asked = [(("state_getRuntimeVersion", [at]), ("state_queryStorageAt", [listed, at])) for at in turn]
+            replies = self.calls([call for pair in asked for call in pair])
+            for at, version, reply in zip(turn, replies[::2], replies[1::2], strict=True):
+                if self.runtime_of(version, at) is runtime:
+                    yield _snapshot(runtime, at, entries, keys, changes(reply, at)[1])
+                else:  # another runtime's keys may be others
+                    yield self.read(entries, at)
+
     def _query(self, keys: list[str], at: str | None) -> tuple[Any, str, dict[str, bytes | None]]:
         """The runtime version, the block's hash and the values; later batches ask at the first's block."""
         tail = [at] if at else []
         version, reply = self.calls(
             [("state_getRuntimeVersion", tail), ("state_queryStorageAt", [keys[:BATCH], *tail])]
         )
-        found, values = _changes(reply, at)
+        found, values = changes(reply, at)
         for start in range(BATCH, len(keys), BATCH):
             more = self.call("state_queryStorageAt", keys[start : start + BATCH], found)
-            values.update(_changes(more, found)[1])
+            values.update(changes(more, found)[1])
         return version, found, values
 
 
@@ -250,7 +277,7 @@ def block_number(header: Any) -> int:
     return int(number, 16)
 
 
-def _changes(reply: Any, at: str | None) -> tuple[str, dict[str, bytes | None]]:
+def changes(reply: Any, at: str | None) -> tuple[str, dict[str, bytes | None]]:
     """The block's hash and the values by key in an answer to state_queryStorageAt."""
     try:
         (change,) = reply

@@ -43,6 +43,10 @@ HASHERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+CONCAT = {"Identity": 0, "Twox64Concat": 8, "Blake2_128Concat": 16}
+"""Hashers whose output ends in their input, and how many bytes of hash come before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One storage item of the runtime: how its keys are made and what its absence means.
@@ -63,8 +67,12 @@ class Item:
             raise ChainMalformed(
                 f"{self.pallet}.{self.name} takes {len(self.hashers)} keys in this runtime, not {len(parts)}"
             )
+        return self.under(*parts)
+
+    def under(self, *parts: bytes) -> str:
+        """What the keys of all entries with these first keys start with, as 0x-hex."""
         try:
-            hashed = b"".join(HASHERS[hasher](part) for hasher, part in zip(self.hashers, parts, strict=True))
+            hashed = b"".join(HASHERS[hasher](part) for hasher, part in zip(self.hashers, parts, strict=False))
         except KeyError as unknown:
             raise ChainMalformed(f"{self.pallet}.{self.name} uses an unknown hasher {unknown}") from None
         return "0x" + (self.prefix + hashed).hex()

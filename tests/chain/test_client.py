@@ -199,7 +199,7 @@ async def test_another_block_than_was_asked_for_is_refused(node: Devnet) -> None
         ("0x04" + "00" * 2, "elements on a subnet of 0"),
         ("0xfeffffff", "1073741823 elements"),
         ("0x04", "1 elements"),
-        ("0x", "length is missing"),
+        ("0x", "ends too early"),
     ],
     ids=["too long", "a billion", "cut off", "empty"],
 )

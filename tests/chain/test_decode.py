@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from subnet.chain import decode
 from subnet.errors import ChainMalformed
-from subnet.types import AxonInfo
+from subnet.types import AxonInfo, Certificate
 
 u16s = st.integers(0, 2**16 - 1)
 
@@ -67,6 +67,9 @@ def test_no_bytes_crash_the_decoders(data: bytes) -> None:
         lambda: decode.column(data, np.bool_, 8),
         lambda: decode.pairs(data),
         lambda: decode.axon(data),
+        lambda: decode.prometheus(data),
+        lambda: decode.certificate(data),
+        lambda: decode.sequence(data, "V32"),
         lambda: decode.account(data),
         lambda: decode.unsigned(data, 8),
         lambda: decode.compact(data),
@@ -119,3 +122,10 @@ def test_axons_of_both_families(text: str) -> None:
 )
 def test_an_address_that_nobody_can_call_is_no_axon(ip: int, port: int, ip_type: int) -> None:
     assert decode.axon(axon_bytes(ip, port, ip_type)) is None
+    assert decode.prometheus(axon_bytes(ip, port, ip_type)[:-3]) is None
+
+
+def test_certificates() -> None:
+    assert decode.certificate(compact(3) + b"abc" + b"\4") == Certificate(b"abc", 4)
+    assert decode.certificate(None) is None
+    assert decode.prometheus(None) is None

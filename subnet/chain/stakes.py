@@ -1,0 +1,139 @@
+"""Stake: how much alpha who has on which hotkey on which subnet.
+
+The chain keeps a total by hotkey and subnet (TotalHotkeyAlpha) and each coldkey's shares in it, in one
+of three ways: as alpha itself (u64), as fixed-point shares (U64F64), as decimal floats (AlphaV2, which
+counts before Alpha where both hold an entry). Amounts reckoned from shares are those of the runtime to 1 RAO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from subnet.chain import decode
+from subnet.chain.reads import read_block_hash
+from subnet.chain.scan import entries_under, keys_under
+from subnet.chain.session import Entry, Session, Snapshot
+from subnet.chain.storage import u16
+from subnet.errors import ChainMalformed
+from subnet.keys import public_key_of, ss58_of
+from subnet.types import Coldkey, Hotkey, Netuid, Rao
+
+_SHARES = (("AlphaV2", "TotalHotkeySharesV2"), ("Alpha", "TotalHotkeyShares"))
+_MAX_EXPONENT = 128  # a SafeFloat's is within some tens
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """A coldkey's alpha on a hotkey on a subnet, in RAO (of TAO on the root network)."""
+
+    hotkey: Hotkey
+    coldkey: Coldkey
+    netuid: Netuid
+    alpha: Rao
+
+
+class _Place(NamedTuple):
+    hotkey: bytes
+    coldkey: bytes
+    netuid: int
+
+
+def read_stake(session: Session, hotkey: str, netuid: int, at: str | None) -> Rao:
+    """Alpha on the hotkey, its own and its nominators'."""
+    entry = Entry("TotalHotkeyAlpha", (public_key_of(hotkey), u16(netuid)))
+    return Rao(decode.unsigned(session.read([entry], at)[entry], 8))
+
+
+def read_stakes_of(session: Session, coldkey: str, at: str | None) -> tuple[Stake, ...]:
+    """All that a coldkey has staked, by hotkey and subnet."""
+    at, cold = at or read_block_hash(session, None), public_key_of(coldkey)
+    staking, owned = Entry("StakingHotkeys", (cold,)), Entry("OwnedHotkeys", (cold,))
+    first = session.read([staking, owned], at)
+    hotkeys = list(dict.fromkeys([*_accounts(first[staking]), *_accounts(first[owned])]))
+    places: list[dict[_Place, Entry]] = []
+    for item, _ in _SHARES:
+        found = first.runtime.item("SubtensorModule", item)
+        if found is None:
+            continue
+        pages = keys_under(session, [found.under(hotkey, cold) for hotkey in hotkeys], at)
+        netuids = [[int.from_bytes(bytes.fromhex(key[-4:]), "little") for key in keys] for keys in pages]
+        places.append(
+            {
+                _Place(hotkey, cold, netuid): Entry(item, (hotkey, cold, u16(netuid)))
+                for hotkey, known in zip(hotkeys, netuids, strict=True)
+                for netuid in known
+            }
+        )
+    entries = _newest(places)
+    snapshot = session.read(entries.values(), at)
+    return _stakes(session, snapshot, {place: snapshot.value(entry) for place, entry in entries.items()}, entries)
+
+
+def read_stakes_on(session: Session, hotkey: str, netuid: int | None, at: str | None) -> tuple[Stake, ...]:
+    """All that is staked on a hotkey, by coldkey and subnet (``netuid`` None: on all)."""
+    at, hot = at or read_block_hash(session, None), public_key_of(hotkey)
+    entries: list[dict[_Place, Entry]] = []
+    values: dict[Entry, bytes] = {}
+    for item, _ in _SHARES:
+        found: dict[_Place, Entry] = {}
+        for (coldkey, number), value in entries_under(session, Entry(item, (hot,)), at):
+            place = _Place(hot, public_key_of(coldkey), int(number))
+            if netuid is None or place.netuid == netuid:
+                found[place] = Entry(item, (hot, place.coldkey, u16(place.netuid)))
+                values[found[place]] = value
+        entries.append(found)
+    newest, snapshot = _newest(entries), session.read([], at)
+    shares = {
+        place: snapshot.runtime.value("SubtensorModule", entry.item, values[entry]) for place, entry in newest.items()
+    }
+    return _stakes(session, snapshot, shares, newest)
+
+
+def _accounts(data: bytes | None) -> Iterable[bytes]:
+    return (bytes(one) for one in decode.sequence(data, "V32"))
+
+
+def _newest(found: list[dict[_Place, Entry]]) -> dict[_Place, Entry]:
+    """By place, the entry that counts: what stands in the first of the maps."""
+    return {place: entry for entries in reversed(found) for place, entry in entries.items()}
+
+
+def _stakes(
+    session: Session, snapshot: Snapshot, shares: Mapping[_Place, Any], entries: Mapping[_Place, Entry]
+) -> tuple[Stake, ...]:
+    """Shares as alpha, with the totals that they are shares of."""
+    pools = {(place.hotkey, u16(place.netuid)) for place in entries}
+    items = ["TotalHotkeyAlpha", *(total for _, total in _SHARES)]
+    totals = session.read([Entry(item, pool) for pool in sorted(pools) for item in items], snapshot.block_hash)
+    stakes = []
+    for place, share in sorted(shares.items()):
+        pool = (place.hotkey, u16(place.netuid))
+        alpha = _alpha(share, totals, pool)
+        if alpha:
+            keys = Hotkey(ss58_of(place.hotkey)), Coldkey(ss58_of(place.coldkey))
+            stakes.append(Stake(*keys, Netuid(place.netuid), Rao(alpha)))
+    return tuple(stakes)
+
+
+def _alpha(share: Any, totals: Snapshot, pool: tuple[bytes, ...]) -> int:
+    if isinstance(share, int):  # the alpha itself
+        return share
+    total = next((number for _, item in _SHARES if (number := as_number(totals.value(Entry(item, pool))))), None)
+    alpha = decode.unsigned(totals[Entry("TotalHotkeyAlpha", pool)], 8)
+    # to the nearest: decimal shares keep 21 digits of what can have more
+    return round(as_number(share) * alpha / total) if total else 0
+
+
+def as_number(value: Any) -> Fraction:
+    """A share as an exact number: fixed-point bits, or a decimal float. Raises ChainMalformed."""
+    match value:
+        case None:
+            return Fraction(0)
+        case {"bits": int(bits)}:
+            return Fraction(bits, 2**64)
+        case {"mantissa": int(mantissa), "exponent": int(exponent)} if abs(exponent) <= _MAX_EXPONENT:
+            return mantissa * Fraction(10) ** exponent
+    raise ChainMalformed(f"{str(value)[:100]} is no share of stake")
