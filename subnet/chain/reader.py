@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from subnet.chain import accounts, commitments, history, matrices, metagraph, reads, scan, stakes, subnets
 from subnet.chain.accounts import Identity, Relation
-from subnet.chain.commitments import Commitment, TimelockedCommit, OpenCommit
+from subnet.chain.commitments import Commitment, OpenCommit, TimelockedCommit
 from subnet.chain.connection import Connection
 from subnet.chain.events import Event
 from subnet.chain.history import NeuronHistory
