@@ -260,3 +260,8 @@ class Call:
     @property
     def name(self) -> str:
         return f"{self.pallet.name}.{self.spec.name}"
+
+    def count(self) -> int:
+        """How many calls it is, with those that it holds."""
+        held = (one for value in self.args.values() for one in (value if isinstance(value, list) else (value,)))
+        return 1 + sum(one.count() for one in held if isinstance(one, Call))

@@ -42,7 +42,6 @@ from subnet.devnet.scale import Reader, Scale, ScaleError, Variant
 logger = logging.getLogger(__name__)
 
 BASE_WEIGHT = 250_000_000  # picoseconds of a call here; the real chain measures each
-WEIGHT = {"ref_time": BASE_WEIGHT, "proof_size": 0}
 PALLETS: tuple[type[Pallet], ...] = (
     System,
     Timestamp,
@@ -117,11 +116,15 @@ class Runtime:
         errors = [Variant(p.name, p.index, [(None, t.errors)]) for p, t in rows if t.errors]
         call_type = CallType({pallet.index: pallet for pallet in self.pallets}, calls)
         event_type: Scale[Any] = s.Enum("node_subtensor_runtime::RuntimeEvent", events)
-        set_call_type(call_type)
-        set_event_type(event_type)
         self._enums = (call_type, event_type, s.Enum("node_subtensor_runtime::RuntimeError", errors))
+        self.activate()
         self.apis = APIS
         self.methods = exported(APIS)
+
+    def activate(self) -> None:
+        """Make RuntimeCall and RuntimeEvent, which calls and records of events refer to, this runtime's."""
+        set_call_type(self._enums[0])
+        set_event_type(self._enums[1])
 
     def item_at(self, key: bytes) -> Item[Any] | None:
         """The storage item that a key belongs to; None for a key of no pallet."""
@@ -130,11 +133,13 @@ class Runtime:
     @cached_property
     def metadata(self) -> bytes:
         """Metadata V14."""
+        self.activate()
         return metadata_v14(self.pallets, self.types, FORMAT)
 
     @cached_property
     def metadata_v15(self) -> bytes:
         """Metadata V15: with the runtime APIs."""
+        self.activate()
         return metadata_v15(self.pallets, self.types, FORMAT, self.apis, self._enums)
 
     def call(self, pallet: str, name: str, /, **args: Any) -> Call:
@@ -194,16 +199,18 @@ class Runtime:
             ctx.emit(Balances.Deposit, who, fee)
             fee = 0
         ctx.emit(TransactionPayment.TransactionFeePaid, who, fee, extrinsic.tip)
-        self.conclude(ctx, error, free=fee == 0)
+        self.conclude(ctx, extrinsic.call, error, free=fee == 0)
 
     def apply_inherent(self, ctx: Context, index: int, call: Call) -> None:
         ctx.applying(index)
         call.spec.function(ctx, None, **call.args)
-        self.conclude(ctx, None, free=True, kind="Mandatory")
+        self.conclude(ctx, call, None, free=True, kind="Mandatory")
 
-    def conclude(self, ctx: Context, error: DispatchError | None, *, free: bool, kind: str = "Normal") -> None:
+    def conclude(
+        self, ctx: Context, call: Call, error: DispatchError | None, *, free: bool, kind: str = "Normal"
+    ) -> None:
         info = {
-            "weight": WEIGHT,
+            "weight": self.weight(call),
             "class_": (kind, None),
             "pays_fee": ("No" if free else "Yes", None),
         }
@@ -213,12 +220,12 @@ class Runtime:
             ctx.emit(System.ExtrinsicFailed, error, info)
 
     def weight(self, call: Call) -> dict[str, int]:
-        """What a call weighs: all alike here."""
-        return WEIGHT
+        """What a call weighs, in picoseconds and bytes of proof: all alike here, and each call in it as much."""
+        return {"ref_time": BASE_WEIGHT * call.count(), "proof_size": 0}
 
     def fee(self, call: Call, length: int, tip: int = 0) -> int:
         """What a call costs in RAO: its weight at 0.0005 RAO a picosecond, a RAO a byte, and the tip."""
-        return (BASE_WEIGHT // 2000 + length if call.spec.pays else 0) + tip
+        return (BASE_WEIGHT * call.count() // 2000 + length if call.spec.pays else 0) + tip
 
     def can_pay(self, ctx: Context, extrinsic: Extrinsic) -> bool:
         fee = self.fee(extrinsic.call, len(extrinsic.raw), extrinsic.tip)

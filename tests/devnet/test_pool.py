@@ -12,8 +12,11 @@ from substrateinterface import Keypair, KeypairType
 
 from subnet.devnet import pool as pools
 from subnet.devnet.chain import Chain
+from subnet.devnet.extrinsic import MAX_EXTRINSIC
 from subnet.devnet.pool import Pool
 from subnet.devnet.rpc import RpcError
+from subnet.devnet.runtime import BASE_WEIGHT
+from tests.devnet.conftest import sign
 
 ALICE = Keypair.create_from_uri("//Alice")
 Sign = Callable[..., bytes]
@@ -179,3 +182,75 @@ def test_what_waits_in_vain_is_dropped(pool: Pool, signed: Sign, bench: Any, mon
     monkeypatch.setattr(pools, "MAX_WAIT", -1.0)
     assert pool.overdue() == [gap]
     assert ready in pool.ready()
+
+
+def test_a_block_is_bounded_by_weight_and_bytes(
+    pool: Pool, signed: Sign, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = bench.chain
+    inner = bench.call("System", "remark", remark=b"")
+    for nonce in range(3):
+        pool.submit(signed(chain, ALICE, bench.call("Utility", "batch", calls=[inner] * 9), nonce))
+    monkeypatch.setattr(pools, "MAX_BLOCK_WEIGHT", 25 * BASE_WEIGHT)
+    assert [one.nonce for one in pool.ready()] == [0, 1]
+    monkeypatch.setattr(pools, "MAX_BLOCK_BYTES", len(pool.ready()[0].raw))
+    assert [one.nonce for one in pool.ready()] == [0]
+
+
+def test_more_calls_than_a_block_holds_are_refused(pool: Pool, signed: Sign, bench: Any) -> None:
+    inner = bench.call("System", "remark", remark=b"")
+    many = bench.call("Utility", "batch", calls=[inner] * 1000)
+    heavy = bench.call("Utility", "batch", calls=[many] * 12)
+    assert refusal(pool, signed(bench.chain, ALICE, heavy, 0)) == (1010, pools.EXHAUSTS)
+    pool.submit(signed(bench.chain, ALICE, bench.call("Utility", "batch", calls=[many] * 11), 0))
+
+
+def test_a_longer_one_than_the_limit_is_refused(pool: Pool, signed: Sign, bench: Any) -> None:
+    long = bench.call("System", "remark", remark=bytes(MAX_EXTRINSIC))
+    assert refusal(pool, signed(bench.chain, ALICE, long, 0))[0] == 1002
+
+
+def test_an_ancient_birth(pool: Pool, signed: Sign, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.blocks(10)
+    era = (0x21).to_bytes(2, "little")  # born at 10
+    raw = signed(bench.chain, ALICE, transfer(bench.chain), 0, era=(era, bench.chain.hash_of(10)))
+    monkeypatch.setattr(pools, "BLOCK_HASH_COUNT", 0)
+    assert refusal(pool, raw) == (1010, pools.ANCIENT)
+
+
+def custom(pool: Pool, bench: Any, who: Keypair, name: str, **args: Any) -> int:
+    """The code of the pool's refusal."""
+    raw = sign(bench.chain, who, bench.call("SubtensorModule", name, **args), pool.nonce(who.public_key))
+    with pytest.raises(RpcError) as caught:
+        pool.submit(raw)
+    assert caught.value.code == 1010
+    return int(str(caught.value.data).removeprefix("Custom error: "))
+
+
+def test_the_codes_of_what_subtensor_refuses_at_once(pool: Pool, bench: Any) -> None:
+    keys = {name: Keypair.create_from_uri(f"//{name}") for name in ("Hot", "Other")}
+    hot, other = keys["Hot"], keys["Other"]
+    bench.subnet()
+    call = {"netuid": 1, "hotkey": hot.public_key}
+    assert bench.send(bench.bob, "SubtensorModule", "burned_register", **call) is None
+    axon = {"netuid": 1, "version": 1, "ip": 1 << 25, "port": 80, "ip_type": 4, "protocol": 4}
+    axon |= {"placeholder1": 0, "placeholder2": 0}
+    weights = {"netuid": 1, "dests": [0], "weights": [1], "version_key": 0}
+    reveal = {"netuid": 1, "uids": [0], "values": [1], "salt": [1], "version_key": 0}
+    assert custom(pool, bench, other, "serve_axon", **axon) == 10
+    assert custom(pool, bench, hot, "serve_axon", **{**axon, "ip": 2**32 - 1}) == 11
+    assert custom(pool, bench, hot, "serve_axon", **{**axon, "port": 0}) == 13
+    assert custom(pool, bench, hot, "serve_axon", **{**axon, "ip_type": 5}) == 255
+    assert custom(pool, bench, hot, "reveal_weights", **reveal) == 16
+    take = {"hotkey": hot.public_key, "take": 11_797}
+    assert custom(pool, bench, hot, "increase_take", **take) == 27
+    assert custom(pool, bench, hot, "increase_take", **{**take, "take": 1}) == 25
+    lengths = {"netuids": [1], "weights": [], "version_keys": [0]}
+    assert custom(pool, bench, hot, "batch_set_weights", **lengths) == 18
+    assert bench.send(hot.public_key, "SubtensorModule", "serve_axon", **axon) is None
+    assert custom(pool, bench, hot, "serve_axon", **axon) == 12
+    assert bench.sudo("sudo_set_weights_set_rate_limit", netuid=1, weights_set_rate_limit=100) is None
+    assert custom(pool, bench, hot, "set_weights", **weights) == 6
+    assert bench.sudo("sudo_set_stake_threshold", min_stake=1) is None
+    assert custom(pool, bench, hot, "set_weights", **weights) == 1
+    assert custom(pool, bench, Keypair.create_from_uri("//Bob"), "register_network", hotkey=other.public_key) == 6
