@@ -85,6 +85,11 @@ REMEDIES = {
     "ImmediatelyDropped": "The node's pool is full; try again or use another --endpoint.",
     "Expired": "It never got into a block and no longer can; send again.",
     "RateLimitExceeded": "This key did the same a short while ago; wait some blocks.",
+    "Usurped": "The account used this nonce for something else; send again.",
+    "BadFormat": "The node can't read the extrinsic: its runtime may have been upgraded; send again.",
+    "VerificationError": "The node can't verify the extrinsic: its runtime may have been upgraded; send again.",
+    "UnknownValidity": "The node lacks what it needs to check this; send again, or use another --endpoint.",
+    "Unactionable": "The node may not pass this on; use another --endpoint.",
     "BadRequest": "The chain refuses this call for this key; check every argument.",
 }
 DEFAULT = "Read the runtime error's name above; the subtensor source explains it."
@@ -122,12 +127,18 @@ _BY_CALL = {  # the same number means a more exact thing for these calls
     (255, "serve_axon"): "InvalidIpType",
 }
 _RPC = {
+    1001: "BadFormat",
+    1002: "VerificationError",
+    1011: "UnknownValidity",
     1012: "TemporarilyBanned",
     1013: "AlreadyImported",
     1014: "PriorityTooLow",
     1015: "CycleDetected",
     1016: "ImmediatelyDropped",
     1018: "Unactionable",
+    1019: "NoTags",
+    1020: "InvalidBlockId",
+    1021: "Future",
 }
 _PHRASES = {  # how sp_runtime words InvalidTransaction
     "inability to pay": "Payment",
