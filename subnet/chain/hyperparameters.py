@@ -62,7 +62,8 @@ class Hyperparameters:
     stake_threshold: int
     """RAO of stake weight below which weights are refused."""
     started: bool
-    """Whether start_call has run: before it there is no emission."""
+    """Whether start_call has run: before it there is no emission. True where the runtime has no start_call (up to
+    spec 218): subnets there run from the first."""
     registered_at: Block
     """The block of register_network."""
 
@@ -112,6 +113,7 @@ def read_hyperparameters(session: Session, netuid: int, at: str | None) -> Hyper
         name: unsigned(snapshot[Entry(item, key)], size) for name, (item, size) in _SIZES.items()
     }
     switches: dict[str, Any] = {name: bool(unsigned(snapshot[Entry(item, key)], 1)) for name, item in _SWITCHES.items()}
+    switches["started"] |= not snapshot.has(_SWITCHES["started"])
     alphas = unsigned(snapshot[Entry("AlphaValues", key)], 4)
     return Hyperparameters(
         netuid=Netuid(netuid),

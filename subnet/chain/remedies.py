@@ -124,6 +124,10 @@ _BY_CALL = {  # the same number means a more exact thing for these calls
     (6, "set_mechanism_weights"): "SettingWeightsTooFast",
     (6, "commit"): "CommittingWeightsTooFast",
     (6, "register_network"): "NetworkTxRateLimitExceeded",
+    (6, "register"): "TooManyRegistrationsThisInterval",
+    (2, "reveal_weights"): "NotEnoughStakeToSetWeights",  # 2, 3 and 5 so up to spec 218
+    (3, "set_weights"): "NotEnoughStakeToSetWeights",
+    (5, "register"): "TooManyRegistrationsThisInterval",
     (255, "serve_axon"): "InvalidIpType",
 }
 _RPC = {

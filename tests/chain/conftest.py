@@ -1,4 +1,4 @@
-"""Gives the tests of this folder the modules they share: chain_peers (bad nodes), chain_conformance."""
+"""Gives the tests of this folder the modules they share: chain_peers (bad nodes), conformance*, shapes."""
 
 import sys
 from pathlib import Path

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from chain_conformance import ChainConformance
+from conformance import ChainConformance
 
 from subnet.devnet import devnet
 
@@ -18,7 +18,7 @@ class TestDevnet(ChainConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def endpoint(cls) -> Iterator[str]:
-        with devnet(block_time=0.2, tempo=10) as node:
+        with devnet(production="instant", tempo=10) as node:
             yield node.url
 
 
