@@ -3,6 +3,7 @@
 #   make demo-check       the demo's order of earnings, for five seeds
 #   make test             the tests
 #   make test-clients     bittensor and @polkadot/api against the local chain, installed from their registries
+#   make test-chain       the client's conformance suite on the chain at SUBNET_TEST_CHAIN=ws://...
 #   make lint             ruff, mypy, import-linter, and pyright where there is node
 #   make wheel-check      a wheel, in an empty environment beside PyPI's validators
 #   make bench            the benchmarks
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 COMMA := ,
 DEMO := examples$(if $(EXTRAS),$(COMMA)$(EXTRAS))
 
-.PHONY: setup demo demo-check test test-clients lint wheel-check bench clean
+.PHONY: setup demo demo-check test test-clients test-chain lint wheel-check bench clean
 
 demo: $(VENV)/.with-$(DEMO)
 	$(BIN)/subnet demo $(ARGS)
@@ -29,6 +30,10 @@ setup: $(VENV)/.with-dev
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
+
+test-chain: setup
+	@test -n "$$SUBNET_TEST_CHAIN" || { echo 'SUBNET_TEST_CHAIN=ws://127.0.0.1:9944 make test-chain'; exit 2; }
+	$(BIN)/python -m pytest tests/chain/test_real_chain.py $(ARGS)
 
 CLIENTS := tests/clients
 POLKADOT := $(CLIENTS)/polkadot/node_modules

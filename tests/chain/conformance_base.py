@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import pytest_asyncio
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BLOCK_TIME = 30.0
 """Seconds that a block may take to come: a real network's twelve, and a busy machine."""
+NEEDED = rao(7_000)
+"""What the key must have: most of it is locked by the subnet and staked, none of it comes back."""
 SUBNET_ABSENT = {"SubnetNotExists", "SubNetworkDoesNotExist", "SubnetDoesNotExist", "MechanismDoesNotExist"}
 UNREGISTERED = {"HotKeyNotRegisteredInNetwork", "HotKeyNotRegisteredInSubNet"}
 PUBLIC = {  # genesis hashes of networks where what the tests spend has a price, or annoys others
@@ -131,13 +133,25 @@ async def has(chain: Chain, pallet: str, item: str, *keys: Any) -> bool:
     return True
 
 
+def why_not(genesis_hash: str, balance: int, allowed: frozenset[str]) -> str | None:
+    """Why the tests send nothing to a chain; None if they may."""
+    if genesis_hash in PUBLIC and genesis_hash not in allowed:
+        return f"it is the public network {PUBLIC[genesis_hash]}"
+    if balance < NEEDED:
+        return f"the key has {balance / 10**9:,.0f} TAO, and {NEEDED / 10**9:,.0f} are needed"
+    return None
+
+
 def fresh(name: str = "somebody") -> Keypair:
     """A key that nobody has used."""
     return load_key(f"//Conformance//{secrets.token_hex(6)}//{name}")
 
 
 class Base:
-    """What a subclass may override: ``endpoint`` it must, ``key`` and ``can`` it may."""
+    """What a subclass may override: ``endpoint`` it must; ``key``, ``own_blocks``, ``can`` and ``allowed`` it may."""
+
+    own_blocks: ClassVar[bool] = False
+    """See :attr:`Abilities.blocks`."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -148,7 +162,7 @@ class Base:
     @pytest.fixture(scope="class")
     @classmethod
     def key(cls) -> Keypair:
-        """Somebody with 10,000 TAO or more, best sudo."""
+        """Somebody with :data:`NEEDED`, best sudo."""
         return load_key("//Alice")
 
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
@@ -159,12 +173,12 @@ class Base:
 
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
     @classmethod
-    async def can(cls, chain: Chain, endpoint: str, key: Keypair) -> Abilities:
+    async def can(cls, chain: Chain, key: Keypair) -> Abilities:
         """What this chain can do."""
         sudo = await has(chain, "Sudo", "Key") and await chain.query("Sudo", "Key")
         return Abilities(
             sudo=sudo == key.ss58_address,
-            blocks="dev_newBlock" in (await rpc(endpoint, "rpc_methods"))["methods"],
+            blocks=cls.own_blocks,
             start=await has(chain, "SubtensorModule", "FirstEmissionBlockNumber", 0),
             mechanisms=await has(chain, "SubtensorModule", "MechanismCountCurrent", 0),
             drand=await has(chain, "Drand", "LastStoredRound"),
@@ -174,8 +188,9 @@ class Base:
     @classmethod
     async def stage(cls, chain: Chain, endpoint: str, key: Keypair, can: Abilities, allowed: frozenset[str]) -> Stage:
         """The chain, for tests that send; never a public network unless ``allowed`` names its genesis hash."""
-        if chain.genesis_hash in PUBLIC and chain.genesis_hash not in allowed:
-            pytest.skip(f"{endpoint} is the public network {PUBLIC[chain.genesis_hash]}: nothing is sent there")
+        reason = why_not(chain.genesis_hash, await chain.balance(key.ss58_address), allowed)
+        if reason is not None:
+            pytest.skip(f"nothing is sent to {endpoint}: {reason}")
         return Stage(chain, endpoint, key, can)
 
     @pytest.fixture(scope="class")

@@ -21,6 +21,7 @@ NODE = Path(__file__).parent / "shapes" / "node.py"
 
 class _Shaped(ChainConformance):
     shape: str
+    own_blocks = True
 
     @pytest.fixture(scope="class")
     @classmethod
