@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from subnet.devnet.accounts import Account
@@ -19,6 +20,7 @@ from subnet.devnet.context import Context, Spec
 from subnet.devnet.extrinsic import Extrinsic, bare
 from subnet.devnet.hashing import blake2_256
 from subnet.devnet.pallets.balances import mint
+from subnet.devnet.pallets.shield import MevShield
 from subnet.devnet.pallets.subtensor import SubtensorModule
 from subnet.devnet.pallets.subtensor_networks import add_root
 from subnet.devnet.pallets.system import (
@@ -33,6 +35,7 @@ from subnet.devnet.pallets.utility import Sudo
 from subnet.devnet.runtime import Runtime, runtime
 from subnet.devnet.scale import BYTES, U32, U64, Reader, Vec
 from subnet.devnet.shapes import HEADER
+from subnet.devnet.shield import Shield
 from subnet.devnet.state import State, Store, StoredBlock
 from subnet.errors import DevnetError
 
@@ -97,6 +100,7 @@ class Chain:
         for account in accounts:
             mint(ctx, account.public_key, balance)
         state.put(Sudo.Key, to=accounts[0].public_key)
+        state.put(MevShield.NextKey, to=self.shield.public)
         state.put(SubtensorModule.StartCallDelay, to=self.spec.start_call_delay)
         state.put(SubtensorModule.AdminFreezeWindow, to=self.spec.admin_freeze_window)
         add_root(ctx)
@@ -104,6 +108,11 @@ class Chain:
             fill(ctx, self.runtime)
         self.store.set_meta("spec", json.dumps(asdict(self.spec)).encode())
         return self._seal(ctx, [], {"parent_hash": bytes(32), "number": 0, "digest": {"logs": []}}, bytes(32))
+
+    @cached_property
+    def shield(self) -> Shield:
+        """What opens the extrinsics that were encrypted to MevShield.NextKey."""
+        return Shield.of(self.state.read(SALT_KEY) or b"")
 
     def _check_metadata(self) -> None:
         if self.state.read(METADATA_KEY) != known_metadata(self.spec):

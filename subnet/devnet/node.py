@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from subnet.devnet.chain import Block, Chain
 from subnet.devnet.extrinsic import Extrinsic
 from subnet.devnet.pallets.system import Timestamp
 from subnet.devnet.pool import Pool
-from subnet.devnet.rpc import to_hex
+from subnet.devnet.rpc import RpcError, to_hex
+from subnet.devnet.shield import MAX_OPENED, carried
 from subnet.errors import DevnetError
 
 logger = logging.getLogger(__name__)
@@ -103,10 +104,14 @@ class Node:
 
     def submit(self, raw: bytes) -> Extrinsic:
         """Take an extrinsic into the pool; RpcError says why not."""
+        extrinsic = self._take(raw)
+        self._soon_if_instant()
+        return extrinsic
+
+    def _take(self, raw: bytes) -> Extrinsic:
         extrinsic, old = self.pool.submit(raw)
         if old is not None:
             self._tell(old, {"usurped": to_hex(extrinsic.hash)}, last=True)
-        self._soon_if_instant()
         return extrinsic
 
     async def new_blocks(self, count: int, times: Sequence[float] = ()) -> str:
@@ -148,18 +153,39 @@ class Node:
             session.on_block(block)
         return block
 
+    def _unshield(self, ciphertext: bytes) -> list[Extrinsic]:
+        """The extrinsic that a carrier held, through the pool's checks; none if it does not open or is not valid."""
+        raw = self.chain.shield.open(ciphertext)
+        if raw is None:
+            return []
+        try:
+            inner = self._take(raw)
+        except RpcError as error:
+            logger.info("what a carrier held is refused: %s %s", error.message, error.data or "")
+            return []
+        return [inner] if self.pool.still_valid(inner) else []
+
     def produce(self, writes: Mapping[bytes, bytes | None] | None = None) -> Block:
         """Build one block of what waits, store it, and tell everybody."""
         dropped: list[Extrinsic] = []
         included: list[Extrinsic] = []
 
-        def chosen() -> Any:
+        def chosen() -> Iterator[Extrinsic]:
+            opened, waiting = 0, set[bytes]()
             for extrinsic in self.pool.ready():
-                if self.pool.still_valid(extrinsic):
+                ciphertext = carried(extrinsic)
+                if extrinsic.signer in waiting or (ciphertext and opened == MAX_OPENED):
+                    waiting.add(extrinsic.signer)  # this and what follows it go into the next block
+                elif not self.pool.still_valid(extrinsic):
+                    dropped.append(extrinsic)
+                else:
                     included.append(extrinsic)
                     yield extrinsic
-                else:
-                    dropped.append(extrinsic)
+                    if ciphertext:
+                        opened += 1
+                        inner = self._unshield(ciphertext)
+                        included.extend(inner)
+                        yield from inner
 
         try:
             block = self.chain.build(chosen(), writes)

@@ -32,6 +32,7 @@ from subnet.devnet.pallets import (  # noqa: F401 - they declare SubtensorModule
 from subnet.devnet.pallets.admin import AdminUtils
 from subnet.devnet.pallets.balances import Balances, burn, free, mint
 from subnet.devnet.pallets.commitments import Commitments
+from subnet.devnet.pallets.shield import MevShield
 from subnet.devnet.pallets.subtensor import SubtensorModule
 from subnet.devnet.pallets.system import Aura, System, Timestamp, TransactionPayment, set_event_type
 from subnet.devnet.pallets.utility import InnerFailed, Sudo, Utility, set_call_type
@@ -53,6 +54,7 @@ PALLETS: tuple[type[Pallet], ...] = (
     Sudo,
     Commitments,
     AdminUtils,
+    MevShield,
 )
 APIS: tuple[type[Api], ...] = (
     core.Core,

@@ -6,29 +6,39 @@ address but loopback.
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from subnet.devnet import methods
-from subnet.devnet.rpc import RpcError
 from subnet.devnet.service import Devnet, devnet
 
 HERE = Path(__file__).parent
 CI = bool(os.environ.get("SUBNET_CI"))
 
 
-@dataclass
+class Refusals(logging.Handler):
+    """The names of the methods that the node refused."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.names: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if str(record.msg).startswith("refused"):
+            self.names.add(str(record.args))
+
+
+@dataclass(frozen=True)
 class Watched:
     """A local chain, and the names that it refused."""
 
     node: Devnet
-    refused: set[str] = field(default_factory=set)
+    refused: set[str]
 
     @property
     def url(self) -> str:
@@ -37,21 +47,16 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Watched]:
-    answer, refused = methods.call, set()
-
-    async def call(node: Any, session: Any, name: str, params: list[Any]) -> Any:
-        try:
-            return await answer(node, session, name, params)
-        except RpcError as error:
-            if "not found" in error.message:
-                refused.add(f"{name} {params[0]}" if name == "state_call" else name)
-            raise
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(methods, "call", call)
-    with patch.context(), devnet(block_time=0.25, tempo=8) as node:
-        yield Watched(node, refused)
-    patch.undo()
+    log, refusals = logging.getLogger("subnet.devnet"), Refusals()
+    level = log.level
+    log.addHandler(refusals)
+    log.setLevel(logging.INFO)
+    try:
+        with devnet(block_time=0.25, tempo=8) as node:
+            yield Watched(node, refusals.names)
+    finally:
+        log.setLevel(level)
+        log.removeHandler(refusals)
 
 
 def run(command: Sequence[str | Path], home: Path, timeout: float = 150) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ def test_a_subnet_is_registered_and_started(seen: dict[str, Any], chain: Watched
     assert state.get(S.FirstEmissionBlockNumber, seen["netuid"]) is not None
 
 
+def test_neurons_register_through_the_mev_shield(seen: dict[str, Any]) -> None:
+    assert seen["shielded"] is True
+
+
 def test_the_metagraph_says_what_the_state_says(seen: dict[str, Any]) -> None:
     assert [row["hotkey"] for row in seen["metagraph"]] == [key.ss58_address for key in (OWNER, VALIDATOR, MINER)]
     miner = seen["metagraph"][seen["uids"]["miner"]]
@@ -90,6 +95,15 @@ def test_btcli_query_metagraph(seen: dict[str, Any], chain: Watched, home: Path)
 
 def test_nothing_it_asked_for_was_refused(seen: dict[str, Any], chain: Watched) -> None:
     assert chain.refused == set()
+
+
+def test_what_is_refused_is_heard(chain: Watched) -> None:
+    request = {"jsonrpc": "2.0", "id": 1, "method": "state_call", "params": ["BabeApi_configuration", "0x"]}
+    body = json.dumps(request).encode()
+    http = urllib.request.Request(chain.url.replace("ws", "http"), body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(http, timeout=60) as answer:
+        assert "BabeApi_configuration is not found" in json.load(answer)["error"]["message"]
+    assert any("BabeApi_configuration" in name for name in chain.refused)
 
 
 def test_the_guard_refuses_what_is_not_loopback(home: Path) -> None:

@@ -6,6 +6,7 @@ Each method is a function ``(session, *params)`` under its names.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from subnet.devnet.rpc import METHOD_NOT_FOUND, RpcError, bad_params
 from subnet.devnet.session import Session
 from subnet.errors import DevnetError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ async def call(session: Session, name: str, params: list[Any]) -> Any:
     """Run a method; RpcError for an unknown one and for parameters that don't fit."""
     found = METHODS.get(name)
     if found is None:
+        logger.info("refused %s: there is no such method here", name[:100])
         raise RpcError(METHOD_NOT_FOUND, f"Method not found: {name[:100]}")
     if not found.least <= len(params) <= found.most:
         raise bad_params(f"{name} takes {found.least} to {found.most} parameters, not {len(params)}")

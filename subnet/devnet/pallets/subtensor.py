@@ -163,6 +163,7 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
     BurnIncreaseMult = Item(FIXED_U128, NETUID, default=fixed(1.26))
     UsedWork = Item(U64, (IDENTITY, BYTES))
     RAORecycledForRegistration = Item(U64, NETUID)
+    CollateralLockShare = Item(U16, NETUID)  # of later runtimes; bittensor 11 reads it before it registers
 
     # stake and emission
     TotalIssuance = Item(U64)

@@ -56,9 +56,12 @@ async def build(user, seen):
     off = intents.SetHyperparameter(netuid=netuid, name="commit_reveal_weights_enabled", value=False)
     await user.do(off, OWNER)
     await user.sudo(calls.AdminUtils.sudo_set_weights_set_rate_limit(netuid=netuid, weights_set_rate_limit=0))
-    for who in (VALIDATOR, MINER):
-        # the intent would encrypt this call for a MEV shield, which a local chain has not
-        await user.submit(calls.SubtensorModule.burned_register(netuid=netuid, hotkey=hotkey(who)), who)
+    # on a connection of its own: after a shielded extrinsic 11.3's nonce is one behind the account's
+    other = User(user.client.endpoint)
+    async with other.client:
+        for who in (VALIDATOR, MINER):
+            registered = await other.do(intents.BurnedRegister(netuid=netuid, hotkey_ss58=hotkey(who)), who)
+            seen["shielded"] = registered.data.get("shielded")
     stake = intents.AddStake(hotkey_ss58=hotkey(VALIDATOR), netuid=netuid, amount_tao=100)
     seen["stake_fee_rao"] = (await user.client.plan(stake, VALIDATOR)).fee.rao
     await user.do(stake, VALIDATOR)
