@@ -4,6 +4,7 @@
 #   make test             the tests
 #   make test-clients     bittensor and @polkadot/api against the local chain, installed from their registries
 #   make test-chain       the client's conformance suite on the chain at SUBNET_TEST_CHAIN=ws://...
+#   make abuse           attacks on an axon, with honest callers beside
 #   make lint             ruff, mypy, import-linter, and pyright where there is node
 #   make wheel-check      a wheel, in an empty environment beside PyPI's validators
 #   make bench            the benchmarks
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 COMMA := ,
 DEMO := examples$(if $(EXTRAS),$(COMMA)$(EXTRAS))
 
-.PHONY: setup demo demo-check test test-clients test-chain lint wheel-check bench clean
+.PHONY: setup demo demo-check test test-clients test-chain abuse lint wheel-check bench clean
 
 demo: $(VENV)/.with-$(DEMO)
 	$(BIN)/subnet demo $(ARGS)
@@ -47,6 +48,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@if command -v node >/dev/null; then $(BIN)/pyright; else echo 'pyright left out: it runs on node'; fi
+
+abuse: setup
+	$(BIN)/python -m pytest -m abuse tests/abuse $(ARGS)
 
 wheel-check: setup
 	$(BIN)/python scripts/wheel_check.py

@@ -40,7 +40,8 @@ class Limits:
     connections_each: int = 512
     """Open connections from one address (IPv6: one /64)."""
     first_request: float = 10.0
-    """Seconds that a new connection has until its first request's headers are there."""
+    """Seconds that a new connection has until its first request's headers are there; then, that headers which have
+    begun have until they are whole."""
     keepalive: float = 75.0
     """Seconds that an idle connection stays open."""
 

@@ -1,7 +1,7 @@
 """Who may connect to an axon, and for how long before saying something.
 
 :class:`FrontDoor` is aiohttp's low-level server with a bound on connections, in total and from one address, and a
-deadline for the first request of each. What is over a bound is dropped as soon as it is accepted: that costs
+deadline for the headers of each request. What is over a bound is dropped as soon as it is accepted: that costs
 less than anything it could ask for, and leaves file descriptors for everybody else.
 """
 
@@ -43,18 +43,30 @@ class FrontDoor(web.Server):
         self.turned_away = 0
         """Connections that were dropped for being one too many, or for saying nothing."""
 
+    def __call__(self) -> web.RequestHandler:
+        return _Door(self, loop=self._loop, **self._kwargs)
+
+    def admits(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether there is room for this connection. Where all places are taken, it gets that of whoever has
+        been silent for longest, so that silent connections displace each other and nobody who asks."""
+        if self._by_address[_address(transport)] >= self._most_each:
+            self.turned_away += 1
+            return False
+        if len(self._address_of) >= self._most:
+            if not self._silent:
+                self.turned_away += 1
+                return False
+            longest = next(iter(self._silent))
+            self._silent.pop(longest).cancel()
+            self._give_up(longest, longest.transport)
+        return True
+
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        peer = transport.get_extra_info("peername")
-        address = address_key(str(peer[0])) if isinstance(peer, tuple) else ""
-        if len(self._address_of) >= self._most or self._by_address[address] >= self._most_each:
-            self.turned_away += 1
-            transport.abort()
-            return
+        address = _address(transport)
         self._by_address[address] += 1
         self._address_of[handler] = address
-        loop = asyncio.get_running_loop()
-        self._silent[handler] = loop.call_later(self._patience, self._give_up, handler, transport)
+        self.expects(handler)
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
@@ -70,8 +82,14 @@ class FrontDoor(web.Server):
             if not self._by_address[address]:
                 del self._by_address[address]
 
+    def expects(self, handler: Any) -> None:
+        """From now on there is a deadline for a request's whole headers."""
+        if handler not in self._silent and handler.transport is not None:
+            loop = asyncio.get_running_loop()
+            self._silent[handler] = loop.call_later(self._patience, self._give_up, handler, handler.transport)
+
     def greet(self, request: web.BaseRequest) -> None:
-        """Note that a request's headers have arrived on this connection: its keep-alive time holds from now on."""
+        """Note that a request's headers are whole: the connection's keep-alive time holds from now on."""
         timer = self._silent.pop(request.protocol, None)
         if timer is not None:
             timer.cancel()
@@ -88,10 +106,35 @@ class FrontDoor(web.Server):
         finally:
             self._streams.pop(request.protocol, None)
 
-    def _give_up(self, handler: Any, transport: asyncio.Transport) -> None:
+    def _give_up(self, handler: Any, transport: asyncio.Transport | None) -> None:
         self._silent.pop(handler, None)
         self.turned_away += 1
-        transport.abort()
+        if transport is not None:
+            transport.abort()
+
+
+class _Door(web.RequestHandler):
+    """aiohttp's protocol of one connection, which is not even begun for one that is turned away."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(self._manager, FrontDoor) and not self._manager.admits(transport):
+            self._manager = None  # so that the loss of this connection is nobody's concern
+            transport.abort()  # type: ignore[attr-defined]
+            return
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        manager = self._manager
+        if self._current_request is None and not self._messages and isinstance(manager, FrontDoor):
+            manager.expects(self)  # headers have begun and are not whole
+
+
+def _address(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return address_key(str(peer[0])) if isinstance(peer, tuple) else ""
 
 
 class _NoTraceOfBadHttp(logging.Filter):

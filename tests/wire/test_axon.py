@@ -566,6 +566,23 @@ class TestConnections:
         for _, writer in opened:
             writer.close()
 
+    async def test_a_newcomer_gets_the_place_of_whoever_was_silent_for_longest(
+        self, axon: Axon, http: aiohttp.ClientSession
+    ) -> None:
+        assert axon._http is not None
+        axon._http._most = 5
+        opened = [await asyncio.open_connection("127.0.0.1", axon.port) for _ in range(5)]
+        assert (await post(http, axon, GOOD))[0] == 200
+        await _dropped(*opened[0])
+        assert axon._http.turned_away == 1
+        for _, writer in opened[1:]:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        for reader, _ in opened[1:]:  # now all have asked, and nobody is displaced
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+        await _dropped(*await asyncio.open_connection("127.0.0.1", axon.port))
+        for _, writer in opened[1:]:
+            writer.close()
+
     async def test_who_has_asked_once_may_be_silent(self, axon: Axon) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", axon.port)
         for _ in range(2):
@@ -591,6 +608,16 @@ class TestSilentConnections:
             await _dropped(reader, writer)
         assert axon._http is not None
         assert axon._http.turned_away == 3
+
+    async def test_headers_that_begin_after_a_request_have_the_same_time(self, axon: Axon) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", axon.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+        await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+        writer.write(b"GET / HT")
+        await _dropped(reader, writer)
+        assert axon._http is not None
+        assert axon._http.turned_away == 1
 
     async def test_headers_that_drip_do_not_keep_a_connection(self, axon: Axon) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", axon.port)
