@@ -49,8 +49,12 @@ def test_the_beacon_opens_it() -> None:
 
 def test_the_library_s_own_commit_holds_the_same() -> None:
     """Its only entry chooses the round by the clock; a block time below zero leads it back to round 1000."""
-    back = (time.time() - QUICKNET_GENESIS - QUICKNET_PERIOD * (ROUND + 0.5)) / 33
-    commit, found = drand.get_encrypted_commit_v2([0, 1], [100, 65535], 7, 100, 0, 0, 50, 0, 120, 1, -back, PUBLIC)
+    took = QUICKNET_PERIOD
+    while took > QUICKNET_PERIOD / 3:  # its clock was read in the same round as ours
+        began = time.time()
+        back = (began - QUICKNET_GENESIS - QUICKNET_PERIOD * (ROUND + 0.5)) / 33
+        commit, found = drand.get_encrypted_commit_v2([0, 1], [100, 65535], 7, 100, 0, 0, 50, 0, 120, 1, -back, PUBLIC)
+        took = time.time() - began
     assert found == ROUND
     assert opened(commit).hex() == LAYOUT
 

@@ -191,7 +191,7 @@ async def test_a_half_open_socket_is_noticed_while_idle(monkeypatch: pytest.Monk
     async with served(node), swallowing(node.url) as proxy, watched(proxy.url) as connection:
         assert await connection.read(lambda session: session.head()) == 100
         proxy.vanish()
-        await until(lambda: proxy.connections == 2)  # nobody asked: the watch found out and connected anew
+        await until(lambda: proxy.connections >= 2)  # nobody asked: the watch found out and connected anew
         assert await connection.read(lambda session: session.head()) == 100
 
 
