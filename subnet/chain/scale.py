@@ -17,12 +17,13 @@ T = TypeVar("T")
 class Cursor:
     """A place in SCALE bytes; each method takes what it returns."""
 
-    __slots__ = ("at", "data", "end")
+    __slots__ = ("at", "data", "elements", "end")
 
-    def __init__(self, data: bytes, at: int = 0) -> None:
+    def __init__(self, data: bytes, at: int = 0, elements: int | None = None) -> None:
         self.data = data
         self.at = at
         self.end = len(data)
+        self.elements = self.end if elements is None else elements  # of lists, that may still be taken
 
     @property
     def left(self) -> int:
@@ -61,6 +62,14 @@ class Cursor:
             raise ChainMalformed(f"a list claims {found} elements in {self.end - self.at} bytes")
         return found
 
+    def listed(self) -> int:
+        """As :meth:`count`, for a list whose elements are objects: all lists together may have ``elements``."""
+        found = self.count()
+        self.elements -= found
+        if self.elements < 0:
+            raise ChainMalformed("the lists in there have more elements than we take")
+        return found
+
     def blob(self) -> bytes:
         """A ``Vec<u8>``."""
         return self.take(self.count())
@@ -81,7 +90,7 @@ class Cursor:
 
     def many(self, read: Callable[[], T]) -> list[T]:
         """A ``Vec`` of what ``read`` takes."""
-        return [read() for _ in range(self.count())]
+        return [read() for _ in range(self.listed())]
 
     def finish(self) -> None:
         """Raises ChainMalformed if bytes are left."""

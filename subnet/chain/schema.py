@@ -14,8 +14,10 @@ import msgspec
 from subnet.chain.scale import Cursor
 from subnet.errors import ChainMalformed
 
-MAX_METADATA = 8 * 1024 * 1024
+MAX_METADATA = 4 * 1024 * 1024
 """Bytes of metadata that we are ready to take apart; a full runtime's is under 1 MiB."""
+MAX_ELEMENTS = 120_000
+"""Elements of all its lists. One takes up to 16 bytes there, and in scalecodec's memory some 2,500."""
 PRIMITIVES = (
     "bool",
     "char",
@@ -128,7 +130,7 @@ def parse(metadata: bytes) -> Schema:
         raise ChainMalformed(f"the chain's metadata is larger than {MAX_METADATA} bytes")
     if metadata[:4] != b"meta" or metadata[4:5] != b"\x0e":
         raise ChainMalformed("the chain's metadata is not of version 14")
-    cursor = Cursor(metadata, 5)
+    cursor = Cursor(metadata, 5, MAX_ELEMENTS)
     types = dict(cursor.many(partial(_type, cursor)))
     pallets = cursor.many(partial(_pallet, cursor))
     schema = Schema(types, pallets)
@@ -195,7 +197,7 @@ def _variant(cursor: Cursor, *, words: bool) -> Variant:
 
 
 def _skip_docs(cursor: Cursor) -> str:
-    for _ in range(cursor.count()):
+    for _ in range(cursor.listed()):
         cursor.blob()
     return ""
 

@@ -23,6 +23,8 @@ MAX_DEPTH = 64
 """How deep types may nest."""
 _BUDGET = 1000  # values that may come of no bytes at all
 _BUDGET_PER_BYTE = 32  # newtypes around each byte
+MAX_VALUES = 1_000_000
+"""Values in one value, whatever its size: a dict for a byte is a thing that a lying node can arrange."""
 
 
 class Decoder:
@@ -32,7 +34,7 @@ class Decoder:
         self.schema = schema
         self.cursor = Cursor(data)
         self.raw = raw
-        self._budget = _BUDGET + _BUDGET_PER_BYTE * len(data)
+        self._budget = min(_BUDGET + _BUDGET_PER_BYTE * len(data), MAX_VALUES)
 
     def value(self, number: int, depth: int = 0) -> Any:
         """The next value, of the type with this number. Raises ChainMalformed."""
