@@ -77,6 +77,7 @@ def look(session: Session, *, watch: Watch) -> None:
     number, final = (
         block_number(header) for header in session.calls([("chain_getHeader", [h]) for h in (head, finalized)])
     )
+    number = max(number, final)  # a block may come, and be final, between the two questions
     end = number if prepared.dies is None else min(number, prepared.dies)
     first = max(watch.settled + 1, watch.next - DEPTH)
     last = min(end, watch.next + _WINDOW)

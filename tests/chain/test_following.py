@@ -175,6 +175,20 @@ def test_a_used_nonce_is_its_own_where_it_is_in_a_block() -> None:
     assert not seeking.usurped
 
 
+def test_a_block_that_came_between_two_questions_is_looked_into_before_its_nonce_is_believed() -> None:
+    """The head is asked for first: the finalised block may be one later, and hold the extrinsic."""
+
+    class Racing(Ledger):
+        def call(self, method: str, *params: Any) -> Any:
+            return hash_of(9) if (method, params) == ("chain_getBlockHash", ()) else super().call(method, *params)
+
+    ledger, seeking = Racing(10, final=10), watch_from(8)
+    ledger.extrinsics[hash_of(10)] = [DATA]
+    ledger.nonce = 1
+    assert seek(ledger, seeking) == (10, hash_of(10), 0)
+    assert not seeking.usurped
+
+
 def test_a_block_that_the_node_can_t_name_is_asked_for_again() -> None:
     """Else what is in it would be missed, and its nonce look used by another."""
     ledger, seeking = Ledger(10, final=10), watch_from(8)
