@@ -1,7 +1,8 @@
-"""The local chain's figures, each beside the mark that the project sets itself.
+"""The local chain's and its client's figures, each beside the mark that the project sets itself.
 
     python benchmarks/chain.py                  # every group but the soak: a table
-    python benchmarks/chain.py start weights    # these groups
+    python benchmarks/chain.py start weights    # these groups; the client's are metagraph and connect
+    python benchmarks/chain.py metagraph --bittensor PYTHON    # bittensor 11's read of the same node beside ours
     python benchmarks/chain.py --soak 10000     # the soak: memory and disk over so many blocks, some minutes
     python benchmarks/chain.py --json           # the same rows as JSON
 
@@ -43,17 +44,20 @@ WARM_BLOCKS, STEP = 1000, 250  # of the soak: blocks before the first look at me
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: what it is, its value, and the most (or, where ``least``, the least) that it may be."""
+    """One figure: what it is, its value (None where it was not measured), and the most that it may be.
+
+    With ``least``, ``mark`` is the least.
+    """
 
     what: str
-    value: float
+    value: float | None
     unit: str
     mark: float | None = None
     least: bool = False
 
     @property
     def kept(self) -> bool | None:
-        if self.mark is None:
+        if self.mark is None or self.value is None:
             return None
         return self.value >= self.mark if self.least else self.value <= self.mark
 
@@ -84,6 +88,7 @@ class Node:
 
     def __init__(self, process: subprocess.Popen[str], url: str, genesis_hash: bytes) -> None:
         self.process, self.genesis_hash = process, genesis_hash
+        self.url = url
         self._http = url.replace("ws://", "http://")
 
     def ask(self, *calls: tuple[str, list[Any]]) -> list[Any]:
@@ -215,19 +220,36 @@ def soak(blocks: int) -> list[Row]:
     ]
 
 
-GROUPS: dict[str, Callable[[], list[Row]]] = {"start": start, "weights": weights}
+def of_client(name: str) -> Callable[[str | None], list[Row]]:
+    """A group of chain_client.py, which needs this module."""
+
+    def group(bittensor: str | None) -> list[Row]:
+        import chain_client
+
+        return chain_client.GROUPS[name](bittensor)
+
+    return group
+
+
+GROUPS: dict[str, Callable[[str | None], list[Row]]] = {
+    "start": lambda _: start(),
+    "weights": lambda _: weights(),
+    "metagraph": of_client("metagraph"),
+    "connect": of_client("connect"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="what to measure; all without")
     parser.add_argument("--soak", type=int, metavar="BLOCKS", help="measure memory and disk over so many blocks")
+    parser.add_argument("--bittensor", metavar="PYTHON", help="the interpreter of an environment with bittensor 11")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if options.soak is not None:
         rows = soak(options.soak)
     else:
-        rows = [row for name in options.groups or GROUPS for row in GROUPS[name]()]
+        rows = [row for name in options.groups or GROUPS for row in GROUPS[name](options.bittensor)]
     report(rows, as_json=options.json)
     if any(row.kept is False for row in rows):
         sys.exit(1)
@@ -241,7 +263,8 @@ def report(rows: list[Row], *, as_json: bool) -> None:
     for row in rows:
         mark = "" if row.mark is None else f"{'at least' if row.least else 'at most'} {row.mark:g}"
         verdict = {True: "", False: "  MISSED", None: ""}[row.kept]
-        print(f"{row.what:<64}{row.value:>12.4g} {row.unit:<14}{mark}{verdict}")
+        value = "-" if row.value is None else f"{row.value:.4g}"
+        print(f"{row.what:<64}{value:>12} {row.unit:<14}{mark}{verdict}")
 
 
 if __name__ == "__main__":
