@@ -5,6 +5,7 @@
 #   make test-clients     bittensor and @polkadot/api against the local chain, installed from their registries
 #   make test-chain       the client's conformance suite on the chain at SUBNET_TEST_CHAIN=ws://...
 #   make abuse           attacks on an axon, with honest callers beside
+#   make test-crash       the local chain, killed a hundred times at random moments
 #   make lint             ruff, mypy, import-linter, and pyright where there is node
 #   make wheel-check      a wheel, in an empty environment beside PyPI's validators
 #   make bench            the benchmarks
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 COMMA := ,
 DEMO := examples$(if $(EXTRAS),$(COMMA)$(EXTRAS))
 
-.PHONY: setup demo demo-check test test-clients test-chain abuse lint wheel-check bench clean
+.PHONY: setup demo demo-check test test-clients test-chain test-crash abuse lint wheel-check bench clean
 
 demo: $(VENV)/.with-$(DEMO)
 	$(BIN)/subnet demo $(ARGS)
@@ -41,6 +42,9 @@ POLKADOT := $(CLIENTS)/polkadot/node_modules
 
 test-clients: setup .venv-bittensor/.installed $(POLKADOT)
 	$(BIN)/python -m pytest -m 'client_bittensor or client_polkadot' $(CLIENTS) $(ARGS)
+
+test-crash: setup
+	$(BIN)/python -m pytest -m crash tests/devnet/test_kill.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
