@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = ("miners", "validators", "scoring", "examples")
 
 PROBE = """
-import importlib.util, pathlib, sys
+import importlib.metadata, importlib.util, pathlib, sys
 import subnet, subnet.examples.digits, subnet.miners, subnet.scoring, subnet.validators
 import validators
 
@@ -31,6 +31,9 @@ for name in ("miners", "scoring", "examples"):
     assert importlib.util.find_spec(name) is None, f"a top-level {name!r} was installed"
 missing = [name for name in subnet.__all__ if getattr(subnet, name, None) is None]
 assert not missing, missing
+(plugin,) = importlib.metadata.entry_points(group="pytest11", name="subnet_chain")
+assert importlib.util.find_spec(plugin.value) is not None, plugin
+assert pathlib.Path(subnet.examples.__file__).with_name("genesis.toml").is_file(), "no genesis.toml"
 """
 
 

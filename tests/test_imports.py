@@ -39,6 +39,7 @@ def test_the_commands_front_door_brings_nothing_heavy(word: str) -> None:
         ("subnet.validators", {"aiohttp.web", "substrateinterface", "torch"}),
         ("subnet.telemetry", {"prometheus_client", "rich"}),
         ("subnet.config", {"typer"}),
+        ("subnet.pytest_plugin", {*HEAVY, "subnet.devnet", "logging.config"}),
     ],
 )
 def test_a_module_brings_only_what_it_needs(module: str, unwanted: set[str]) -> None:
