@@ -130,6 +130,7 @@ class CallSpec:
     docs: str
     args: dict[str, Scale[Any]]
     check: Callable[..., None] | None = None
+    each: str = ""
     pallet: Pallet | None = None
 
     def read(self, reader: Reader) -> dict[str, Any]:
@@ -210,17 +211,19 @@ class Pallet:
         pays: bool = True,
         origin: Origin = "signed",
         check: Callable[..., None] | None = None,
+        each: str = "",
     ) -> Callable[[Function], Function]:
         """Declare a call: a function ``(ctx, who, *args)``.
 
         ``origin`` "signed" passes the signer, "root" None, "any" either; "none" is for inherents.
         ``check`` takes the same arguments and raises DispatchFailed for what the pool must refuse at once.
+        ``each`` names the list whose every element is as much work as a call.
         """
 
         def declare(function: Function) -> Function:
             docs = (function.__doc__ or "").strip()
             args = arguments(function, after=2)
-            cls.add_call(CallSpec(index, function, pays, origin, function.__name__, docs, args, check))
+            cls.add_call(CallSpec(index, function, pays, origin, function.__name__, docs, args, check, each))
             return function
 
         return declare
@@ -262,6 +265,8 @@ class Call:
         return f"{self.pallet.name}.{self.spec.name}"
 
     def count(self) -> int:
-        """How many calls it is, with those that it holds."""
+        """How many calls it is as work: with those that it holds, or one for each item of a batch."""
+        if self.spec.each:
+            return max(1, len(self.args[self.spec.each]))
         held = (one for value in self.args.values() for one in (value if isinstance(value, list) else (value,)))
         return 1 + sum(one.count() for one in held if isinstance(one, Call))

@@ -14,7 +14,7 @@ from scalecodec.type_registry import load_type_registry_preset
 from substrateinterface.storage import StorageKey
 
 from subnet.devnet.metadata import type_name
-from subnet.devnet.pallet import CallSpec, Event, Item
+from subnet.devnet.pallet import CallSpec, Event, Item, Pallet
 from subnet.devnet.pallets.admin import AdminUtils
 from subnet.devnet.pallets.commitments import Commitments
 from subnet.devnet.pallets.subtensor import SubtensorModule
@@ -197,9 +197,15 @@ def test_of_the_catalogs_events_only_those_of_what_is_left_out_are_missing() -> 
     assert set(CATALOG["events"]) - set(SubtensorModule.events) == gone
 
 
-def test_errors_are_the_real_chains_and_without_gaps() -> None:
+@pytest.mark.parametrize("pallet", [SubtensorModule, AdminUtils, Commitments], ids=lambda one: one.name)
+def test_errors_are_the_real_chains_and_without_gaps(pallet: type[Pallet]) -> None:
     # clients find an error by its place in the list
-    assert [error.value for error in Error] == list(range(len(Error)))
+    assert pallet.errors is not None
+    assert [error.name for error in pallet.errors] == HEAD["errors"][pallet.name]
+    assert [error.value for error in pallet.errors] == list(range(len(pallet.errors)))
+
+
+def test_of_the_catalogs_errors_only_what_head_has_no_more_is_missing() -> None:
     gone = {"SubNetworkDoesNotExist"}
     assert set(CATALOG["errors"]) - gone <= {error.name for error in Error}
 

@@ -205,6 +205,16 @@ def test_more_calls_than_a_block_holds_are_refused(pool: Pool, signed: Sign, ben
     pool.submit(signed(bench.chain, ALICE, bench.call("Utility", "batch", calls=[many] * 11), 0))
 
 
+def test_a_free_batch_weighs_as_much_as_its_items(pool: Pool, signed: Sign, bench: Any) -> None:
+    nobody = Keypair.create_from_uri("//nobody")
+    args = {"netuids": [1] * 12_001, "commit_hashes": [bytes(32)] * 12_001}
+    raw = signed(bench.chain, nobody, bench.call("SubtensorModule", "batch_commit_weights", **args), 0)
+    assert refusal(pool, raw) == (1002, "longer than 262144 bytes")
+    args = {"netuids": [1] * 12_001, "weights": [[]] * 12_001, "version_keys": [0] * 12_001}
+    raw = signed(bench.chain, nobody, bench.call("SubtensorModule", "batch_set_weights", **args), 0)
+    assert refusal(pool, raw) == (1010, pools.EXHAUSTS)
+
+
 def test_a_longer_one_than_the_limit_is_refused(pool: Pool, signed: Sign, bench: Any) -> None:
     long = bench.call("System", "remark", remark=bytes(MAX_EXTRINSIC))
     assert refusal(pool, signed(bench.chain, ALICE, long, 0))[0] == 1002

@@ -90,7 +90,7 @@ def _committer(ctx: Context, who: bytes, netuid: int, mecid: int, version: int |
     return uid, index
 
 
-@S.call(100, pays=False, check=check_batch)
+@S.call(100, pays=False, check=check_batch, each="netuids")
 def batch_commit_weights(ctx: Context, who: bytes, netuids: compact_u16s, commit_hashes: hashes) -> None:
     """Commit to weights on several subnets."""
     check_batch(ctx, who, netuids, commit_hashes)
@@ -187,7 +187,7 @@ def _check_batch_reveal(
         _ensure_due(ctx, who, netuid, netuid, commit_hash(who, netuid, uids, values, salt, key))
 
 
-@S.call(98, pays=False, check=_check_batch_reveal)
+@S.call(98, pays=False, check=_check_batch_reveal, each="uids_list")
 def batch_reveal_weights(
     ctx: Context,
     who: bytes,

@@ -98,7 +98,7 @@ def check_batch(ctx: Context, who: bytes, netuids: list[int], *columns: list[Any
     ensure(all(has_min_stake(ctx.state, who, netuid) for netuid in netuids), Error.NotEnoughStakeToSetWeights)
 
 
-@S.call(80, pays=False, check=check_batch)
+@S.call(80, pays=False, check=check_batch, each="netuids")
 def batch_set_weights(
     ctx: Context, who: bytes, netuids: compact_u16s, weights: compact_rows, version_keys: compact_u64s
 ) -> None:
