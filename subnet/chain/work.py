@@ -1,8 +1,9 @@
 """Proof of work for ``register``: a nonce whose seal over a recent block's hash and the hotkey is small enough.
 
 The seal is keccak-256(sha2-256(nonce as u64, little endian + keccak-256(block hash + hotkey))); read as a
-big-endian number and multiplied by the subnet's difficulty it must stay under 2**256. Runtimes of spec 218 to
-343 check it, and take it for three blocks; later ones register by burn alone.
+number (big-endian up to spec 277, little-endian from 283 on) and multiplied by the subnet's difficulty it must
+stay under 2**256. Runtimes of spec 218 to 385 check it, take it for three blocks, and want the hotkey's own
+signature; later ones register by burn alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from dataclasses import dataclass
 from hashlib import sha256
 from threading import Event
+from typing import Literal
 
 from subnet.chain.calls import PALLET
 from subnet.chain.decode import unsigned
@@ -23,6 +25,9 @@ from subnet.keys import public_key_of
 
 FRESH = 2
 """Blocks after which a block's hash is too old to begin another search on it."""
+LITTLE_SINCE = 280
+"""The spec version from which on a seal is a little-endian number; it changed between 277 and 283."""
+Order = Literal["big", "little"]
 _STEP = 2048  # seals between two looks at the clock
 
 
@@ -51,13 +56,24 @@ def seal(bound: bytes, nonce: int) -> bytes:
     return _keccak(sha256(nonce.to_bytes(8, "little") + bound).digest())
 
 
-def meets(found: bytes, difficulty: int) -> bool:
+def meets(found: bytes, difficulty: int, order: Order = "little") -> bool:
     """Whether a seal is small enough."""
-    return int.from_bytes(found, "big") * difficulty < 2**256
+    return int.from_bytes(found, order) * difficulty < 2**256
 
 
-def read_task(session: Session, netuid: int, hotkey: str) -> tuple[int, bytes, int, float]:
-    """A job: (block, what binds it to the hotkey, difficulty, seconds for which the search is worth while).
+@dataclass(frozen=True)
+class Task:
+    """A search: the block, what binds it to the hotkey, and for how many seconds it is worth while."""
+
+    block: int
+    bound: bytes
+    difficulty: int
+    order: Order
+    seconds: float
+
+
+def read_task(session: Session, netuid: int, hotkey: str) -> Task:
+    """What to search for now.
 
     Raises ChainError where the runtime takes no proof of work, NoSuchSubnet.
     """
@@ -71,16 +87,18 @@ def read_task(session: Session, netuid: int, hotkey: str) -> tuple[int, bytes, i
         raise NoSuchSubnet(f"there is no subnet {netuid}")
     slot = found.runtime.constant("Aura", "SlotDuration")  # milliseconds
     block_seconds = slot / 1000 if isinstance(slot, int) and slot else BLOCK_SECONDS
-    return unsigned(found[number], 4), bind(found.block_hash, account), unsigned(found[hard], 8), FRESH * block_seconds
+    order: Order = "little" if found.runtime.spec_version >= LITTLE_SINCE else "big"
+    bound = bind(found.block_hash, account)
+    return Task(unsigned(found[number], 4), bound, unsigned(found[hard], 8), order, FRESH * block_seconds)
 
 
-def solve(block: int, bound: bytes, difficulty: int, *, seconds: float, stop: Event) -> Work | None:
+def solve(task: Task, *, seconds: float, stop: Event) -> Work | None:
     """Search from a random nonce; None once ``seconds`` are over or ``stop`` is set."""
     nonce = secrets.randbelow(2**63)
     until = time.monotonic() + seconds
     while not stop.is_set() and time.monotonic() < until:
         for one in range(nonce, nonce + _STEP):
-            if meets(found := seal(bound, one), difficulty):
-                return Work(block, one, found)
+            if meets(found := seal(task.bound, one), task.difficulty, task.order):
+                return Work(task.block, one, found)
         nonce += _STEP
     return None

@@ -156,32 +156,32 @@ class Writer(WeightsWriter):
 
     async def register(
         self,
-        coldkey: Keypair,
+        hotkey: Keypair,
         netuid: int,
-        hotkey: str,
+        coldkey: str,
         *,
         work_timeout: float = 300.0,
         **sending: Unpack[Sending],
     ) -> Included:
         """Register a hotkey by proof of work, searched for in a thread for at most ``work_timeout`` seconds.
 
-        Python makes about a hundred thousand seals a second: this is for low difficulties. A
-        cancelled call stops its search. Raises ChainError on runtimes that take no work,
-        ChainTimeout where none was found in time (nothing was sent).
+        The hotkey signs; ``coldkey`` (ss58) is to be its owner. Python makes about a hundred thousand
+        seals a second: this is for low difficulties. A cancelled call stops its search. Raises
+        ChainError on runtimes that take no work, ChainTimeout where none was found in time (nothing
+        was sent).
         """
         until = time.monotonic() + work_timeout
         while (left := until - time.monotonic()) > 0:
-            block, bound, difficulty, pause = await self._connection.read(
-                lambda session: read_task(session, netuid, hotkey)
-            )
+            task = await self._connection.read(lambda session: read_task(session, netuid, ss58_of(hotkey.public_key)))
             stop = threading.Event()
             try:
-                work = await asyncio.to_thread(solve, block, bound, difficulty, seconds=min(left, pause), stop=stop)
+                work = await asyncio.to_thread(solve, task, seconds=min(left, task.seconds), stop=stop)
             finally:
                 stop.set()
             if work is not None:
-                call = calls.register(netuid, hotkey, ss58_of(coldkey.public_key), work.block, work.nonce, work.seal)
-                return await self.send(call, coldkey, **sending)
+                address = ss58_of(hotkey.public_key)
+                call = calls.register(netuid, address, coldkey, work.block, work.nonce, work.seal)
+                return await self.send(call, hotkey, **sending)
         raise ChainTimeout(
             f"no proof of work was found in {work_timeout:g} s",
             remedy="Register by burn (subnet register), or give it longer; nothing was sent.",

@@ -198,9 +198,13 @@ class Registry:
 class PalletTypes:
     """The types that a pallet contributes: its Call, Event and Error enums."""
 
-    def __init__(self, pallet: Pallet) -> None:
+    def __init__(self, pallet: Pallet, *, bare: bool = False) -> None:
+        """``bare`` leaves out the underscore of arguments that head does not use any more, and older runtimes did."""
         base = f"{pallet.rust}::pallet"
-        calls = [Variant(spec.name, spec.index, list(spec.args.items()), spec.docs) for spec in pallet.calls.values()]
+        calls = []
+        for spec in pallet.calls.values():
+            args = [(name.lstrip("_") if bare else name, scale) for name, scale in spec.args.items()]
+            calls.append(Variant(spec.name, spec.index, args, spec.docs))
         events = [Variant(e.name, e.index, e.fields, e.docs) for e in pallet.events.values()]
         errors = [Variant(error.name, error.value) for error in pallet.errors or ()]
         self.calls = s.Enum(f"{base}::Call", calls) if calls else None

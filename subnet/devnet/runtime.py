@@ -68,6 +68,7 @@ APIS: tuple[type[Api], ...] = (
     prices.SubnetRegistrationRuntimeApi,
     prices.SwapRuntimeApi,
 )
+FREE_BEFORE_HEAD = ("register",)  # the work was its price
 SINCE_HEAD = ("LastEpochBlock", "PendingEpochAt", "SubnetEpochIndex", "ActivityCutoffFactorMilli")
 
 
@@ -107,11 +108,13 @@ class Runtime:
         self.pallets: list[Pallet] = [pallet() for pallet in pallets]
         self.by_name = {pallet.name: pallet for pallet in self.pallets}
         self._items = {item.prefix: item for pallet in self.pallets for item in pallet.storage.values()}
-        if tempo_rule == "legacy":
+        legacy = tempo_rule == "legacy"
+        self._free = FREE_BEFORE_HEAD if legacy else ()
+        if legacy:
             module = self.by_name[SubtensorModule.name]
             module.storage = {name: item for name, item in module.storage.items() if name not in SINCE_HEAD}
         self._of_error = {pallet.errors: pallet for pallet in self.pallets if pallet.errors}
-        self.types = [PalletTypes(pallet) for pallet in self.pallets]
+        self.types = [PalletTypes(pallet, bare=legacy) for pallet in self.pallets]
         rows = list(zip(self.pallets, self.types, strict=True))
         calls = [Variant(p.name, p.index, [(None, t.calls)]) for p, t in rows if t.calls]
         events = [Variant(p.name, p.index, [(None, t.events)]) for p, t in rows if t.events]
@@ -227,7 +230,8 @@ class Runtime:
 
     def fee(self, call: Call, length: int, tip: int = 0) -> int:
         """What a call costs in RAO: its weight at 0.0005 RAO a picosecond, a RAO a byte, and the tip."""
-        return (BASE_WEIGHT * call.count() // 2000 + length if call.spec.pays else 0) + tip
+        pays = call.spec.pays and call.spec.name not in self._free
+        return (BASE_WEIGHT * call.count() // 2000 + length if pays else 0) + tip
 
     def can_pay(self, ctx: Context, extrinsic: Extrinsic) -> bool:
         fee = self.fee(extrinsic.call, len(extrinsic.raw), extrinsic.tip)

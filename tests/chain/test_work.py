@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from Crypto.Hash import keccak
 
-from subnet.chain.work import bind, meets, seal, solve
+from subnet.chain.work import Order, Task, bind, meets, seal, solve
 from subnet.keys import load_key
 
 BLOCK = "0x" + "11" * 32
@@ -33,20 +33,25 @@ def test_a_seal_by_hand() -> None:
     ],
 )
 def test_a_product_that_overflows_256_bits_is_not_enough(found: bytes, difficulty: int, enough: bool) -> None:
-    assert meets(found, difficulty) is enough
+    assert meets(found, difficulty, "big") is enough
+    assert meets(found[::-1], difficulty, "little") is enough
 
 
-def test_a_search_finds() -> None:
-    bound = bind(BLOCK, HOTKEY)
-    work = solve(7, bound, 200, seconds=60, stop=Event())
+def task(difficulty: int, order: Order = "little") -> Task:
+    return Task(7, bind(BLOCK, HOTKEY), difficulty, order, 60)
+
+
+@pytest.mark.parametrize("order", ["big", "little"])
+def test_a_search_finds(order: Order) -> None:
+    work = solve(task(200, order), seconds=60, stop=Event())
     assert work is not None
     assert work.block == 7
-    assert work.seal == seal(bound, work.nonce)
-    assert meets(work.seal, 200)
+    assert work.seal == seal(bind(BLOCK, HOTKEY), work.nonce)
+    assert meets(work.seal, 200, order)
 
 
 def test_a_search_ends() -> None:
     stop = Event()
-    assert solve(7, bind(BLOCK, HOTKEY), 2**255, seconds=0.01, stop=stop) is None
+    assert solve(task(2**255), seconds=0.01, stop=stop) is None
     stop.set()
-    assert solve(7, bind(BLOCK, HOTKEY), 2**255, seconds=1e9, stop=stop) is None
+    assert solve(task(2**255), seconds=1e9, stop=stop) is None

@@ -342,4 +342,4 @@ async def test_inner_calls_are_checked_by_name(chain: Chain) -> None:
 
 async def test_what_this_runtime_does_not_have_is_named(chain: Chain, made: Made) -> None:
     with pytest.raises(ChainError, match=r"no call SubtensorModule.register\b|by burn alone"):
-        await chain.register(made.owner, made.netuid, made.hotkey.ss58_address)
+        await chain.register(made.hotkey, made.netuid, made.owner.ss58_address)

@@ -47,7 +47,6 @@ def work(bench: Bench, hotkey: bytes, /, **change: object) -> str | None:
 
 def test_proof_of_work_on_a_legacy_chain(legacy: Bench) -> None:
     hotkey = legacy.key("worker")
-    assert legacy.send(legacy.bob, "Balances", "transfer_keep_alive", dest=("Id", hotkey), value=TAO) is None
     assert work(legacy, hotkey) == "SubNetRegistrationDisabled"
     allow = {"_netuid": 1, "_registration_allowed": True}
     assert legacy.sudo("sudo_set_network_pow_registration_allowed", **allow) is None
