@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
@@ -97,16 +98,17 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(script: Script) -> AsyncIterator[Peer]:
-    """A :class:`Peer` on loopback for the time of the block."""
+async def peer(script: Script, tls: SSLContext | None = None) -> AsyncIterator[Peer]:
+    """A :class:`Peer` on loopback for the time of the block; with ``tls`` as wss://localhost."""
     served = Peer(script)
     app = web.Application()
     app.router.add_get("/", served.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    served.url = f"ws://127.0.0.1:{runner.addresses[0][1]}"
+    where = "wss://localhost" if tls else "ws://127.0.0.1"
+    served.url = f"{where}:{runner.addresses[0][1]}"
     try:
         yield served
     finally:
