@@ -88,7 +88,9 @@ class Connection:
                 wait = pause * random.uniform(1.0, 1.5) if tries >= several else 0.0
                 if several == 1 and not isinstance(error, ChainUnreachable):
                     raise
-                if time.monotonic() + wait >= (give_up_at if tries >= several else started + budget):
+                # Begun with less time than its pause, a last try would be late, and say that instead of what is wrong.
+                over = min(give_up_at, started + budget - wait) if tries >= several else started + budget
+                if time.monotonic() + wait >= over:
                     raise
             if wait:
                 await asyncio.sleep(wait)

@@ -168,7 +168,7 @@ class Base:
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
     @classmethod
     async def chain(cls, endpoint: str) -> AsyncIterator[Chain]:
-        async with await Chain.connect(endpoint, timeout=30.0) as connected:
+        async with await Chain.connect(endpoint, timeout=60.0) as connected:
             yield connected
 
     @pytest_asyncio.fixture(scope="class", loop_scope="class")

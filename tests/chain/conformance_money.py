@@ -44,7 +44,7 @@ class MoneyConformance(Base):
 
     async def test_two_clients_with_one_key_don_t_lose_a_send(self, stage: Stage) -> None:
         to = fresh().ss58_address
-        async with await Chain.connect(stage.endpoint, timeout=30.0) as other:
+        async with await Chain.connect(stage.endpoint, timeout=60.0) as other:
             await asyncio.gather(*(client.transfer(stage.key, to, rao(1)) for client in (stage.chain, other)))
         assert await stage.chain.balance(to) == rao(2)
 

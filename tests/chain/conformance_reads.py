@@ -25,7 +25,7 @@ class ReadConformance(Base):
 
     async def test_the_right_genesis_is_accepted_in_any_case_of_letters(self, chain: Chain, endpoint: str) -> None:
         genesis = "0x" + chain.genesis_hash[2:].upper()
-        async with await Chain.connect(endpoint, genesis_hash=genesis, timeout=30.0) as other:
+        async with await Chain.connect(endpoint, genesis_hash=genesis, timeout=60.0) as other:
             assert other.genesis_hash == chain.genesis_hash
             assert other.spec_version == chain.spec_version
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
-from chain_peers import TRUTH, Altered, between
+from chain_peers import TRUTH, Altered, between, until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,7 +101,7 @@ def node() -> Iterator[Devnet]:
 
 @pytest_asyncio.fixture
 async def chain(node: Devnet) -> AsyncIterator[Chain]:
-    async with await Chain.connect(node.url, timeout=30.0) as connected:
+    async with await Chain.connect(node.url, timeout=60.0) as connected:
         yield connected
 
 
@@ -186,7 +186,7 @@ def made(node: Devnet) -> int:
     pairs = write(*values)
 
     async def store() -> int:
-        async with await Chain.connect(node.url, timeout=30.0) as writer:
+        async with await Chain.connect(node.url, timeout=60.0) as writer:
             await writer._connection.run(lambda session: session.call("dev_setStorage", pairs))
             return await writer.block_number()
 
@@ -345,9 +345,8 @@ async def test_events_of_a_block(chain: Chain, node: Devnet) -> None:
     events = await chain.events()
     assert any(event[:2] == ("System", "ExtrinsicSuccess") and event.extrinsic == 0 for event in events)
     task = asyncio.ensure_future(chain.transfer(load_key("//Alice"), ALICE, Rao(5)))
-    while not task.done():
-        await asyncio.to_thread(node.new_blocks, 1)
-        await asyncio.sleep(0.01)
+    await until(lambda: task.done() or len(node.node.pool) == 1)
+    await asyncio.to_thread(node.new_blocks, 1)
     included = await task
     found = [event for event in await chain.events(included.block) if event.extrinsic == 1]
     assert tuple(found) == included.events
@@ -429,7 +428,7 @@ async def test_tables_for_pandas(chain: Chain, monkeypatch: pytest.MonkeyPatch) 
 
 @asynccontextmanager
 async def lied_to(node: Devnet, lie: Any) -> AsyncIterator[tuple[Any, Chain]]:
-    async with between(node.url, lie) as middle, await Chain.connect(middle.url, timeout=30.0) as chain:
+    async with between(node.url, lie) as middle, await Chain.connect(middle.url, timeout=60.0) as chain:
         yield middle, chain
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from chain_peers import TRUTH, Altered, HangUp, Peer, Raw, Refuse, between
 
-from subnet.chain import Chain, Prepared, calls
+from subnet.chain import Chain, Prepared, calls, extrinsic
 from subnet.chain.remedies import DEFAULT
 from subnet.chain.signing import rounded
 from subnet.devnet import Devnet, devnet
@@ -153,13 +155,22 @@ async def test_a_refusal_after_a_lost_answer_is_not_believed(node: Devnet) -> No
         assert await chain.balance(to) == rao(1)
 
 
-async def test_what_may_be_under_way_stays_unknown_with_the_refusal_told(node: Devnet) -> None:
+async def test_what_may_be_under_way_stays_unknown_with_the_refusal_told(
+    node: Devnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = 0.0
+    monkeypatch.setattr(extrinsic, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead))
+
     def answer(count: int) -> Any:
-        return throw(HangUp() if count == 0 else Refuse(1010, "Invalid Transaction", "Custom error: 12"))
+        nonlocal ahead
+        if count == 0:
+            raise HangUp
+        ahead = 60.0  # the deadline is over as soon as the pool has refused
+        raise Refuse(1010, "Invalid Transaction", "Custom error: 12")
 
     async with lied_to(node.url, on_submit(answer)) as chain:
         with pytest.raises(ChainTimeout, match="is in no block") as caught:
-            await chain.serve_axon(ALICE, 1, "203.0.113.7", 80, timeout=1.0)
+            await chain.serve_axon(ALICE, 1, "203.0.113.7", 80, timeout=60.0)
     assert isinstance(caught.value.__cause__, ExtrinsicFailed)
     assert caught.value.__cause__.name == "ServingRateLimitExceeded"
 
@@ -177,9 +188,8 @@ async def test_what_was_never_handed_over_has_not_happened(node: Devnet) -> None
     async with between(node.url, lambda m, p: TRUTH) as middle:
         chain = await Chain.connect(middle.url, timeout=60.0)
         prepared = await chain.prepare(calls.transfer(somebody(), 1000), ALICE)
-    chain._connection.timeout = 0.5
     with pytest.raises(ChainUnreachable):
-        await chain.block_number()
+        await chain._connection.read(lambda session: session.head(), patience=0.0)
     with pytest.raises(ChainUnreachable):
         await chain.deliver(prepared, timeout=0.5)
     await chain.close()

@@ -596,6 +596,17 @@ class TestConnections:
         assert axon._http is not None
         assert axon._http.turned_away == 0
 
+    async def test_headers_that_begin_after_a_request_have_the_same_time(self, axon: Axon) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", axon.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+        await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+        assert axon._http is not None
+        axon._http._patience = 0.2
+        writer.write(b"GET / HT")
+        await _dropped(reader, writer)
+        assert axon._http.turned_away == 1
+
 
 class TestSilentConnections:
     @pytest.fixture
@@ -608,16 +619,6 @@ class TestSilentConnections:
             await _dropped(reader, writer)
         assert axon._http is not None
         assert axon._http.turned_away == 3
-
-    async def test_headers_that_begin_after_a_request_have_the_same_time(self, axon: Axon) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", axon.port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
-        await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
-        writer.write(b"GET / HT")
-        await _dropped(reader, writer)
-        assert axon._http is not None
-        assert axon._http.turned_away == 1
 
     async def test_headers_that_drip_do_not_keep_a_connection(self, axon: Axon) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", axon.port)
