@@ -38,6 +38,8 @@ SUDO: list[tuple[str, dict[str, Any]]] = [
     ("sudo_set_ck_burn", {"burn": 2**63}),
     ("sudo_set_yuma3_enabled", {"netuid": 1, "enabled": False}),
     ("sudo_set_owner_cut_enabled", {"netuid": 1, "enabled": False}),
+    ("sudo_trim_to_max_allowed_uids", {"netuid": 1, "max_n": 2}),
+    ("sudo_set_max_allowed_uids", {"netuid": 1, "max_allowed_uids": 3}),
 ]
 
 
@@ -70,6 +72,7 @@ class Ledger(RuleBasedStateMachine):
             ("sudo_set_commit_reveal_weights_enabled", {"netuid": 1, "enabled": False}),
             ("sudo_set_weights_set_rate_limit", {"netuid": 1, "weights_set_rate_limit": 0}),
             ("sudo_set_max_allowed_uids", {"netuid": 1, "max_allowed_uids": 3}),
+            ("sudo_set_immunity_period", {"netuid": 1, "immunity_period": 2}),
             ("sudo_set_target_registrations_per_interval", {"netuid": 0, "target_registrations_per_interval": 100}),
         ):
             self.send(COLDKEYS[0], "Sudo", "sudo", call=self.chain.runtime.call("AdminUtils", name, **args))

@@ -19,6 +19,7 @@ from subnet.devnet.pallets.admin import AdminUtils
 from subnet.devnet.pallets.commitments import Commitments
 from subnet.devnet.pallets.subtensor import SubtensorModule
 from subnet.devnet.pallets.subtensor_errors import Error
+from subnet.devnet.pallets.utility import RUNTIME_CALL
 from subnet.devnet.runtime import runtime
 
 DATA = Path(__file__).parents[1] / "data"
@@ -167,7 +168,7 @@ LEFT_OUT = {
         sudo_set_dissolve_network_schedule_duration sudo_set_ema_price_halving_period sudo_set_evm_chain_id
         sudo_set_net_tao_flow_enabled sudo_set_owner_cut_auto_lock_enabled sudo_set_subnet_moving_alpha
         sudo_set_tao_flow_cutoff sudo_set_tao_flow_normalization_exponent sudo_set_tao_flow_smoothing_factor
-        sudo_set_total_issuance sudo_toggle_evm_precompile sudo_trim_to_max_allowed_uids swap_authorities""",
+        sudo_set_total_issuance sudo_toggle_evm_precompile swap_authorities""",
     "commitments": "",
 }
 
@@ -220,3 +221,67 @@ def test_a_maps_prefix_is_shared_by_its_keys() -> None:
     item: Item[Any] = SubtensorModule.storage["Keys"]
     assert item.key(1, 2).startswith(item.key(1))
     assert item.key(1).startswith(item.key())
+
+
+COMPOSED: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "Commitments",
+        "set_commitment",
+        {"netuid": 1, "info": {"fields": [[{"Raw5": "0x68656c6c6f"}, {"Sha256": "0x" + "11" * 32}]]}},
+        {"netuid": 1, "info": {"fields": [("Raw5", b"hello"), ("Sha256", b"\x11" * 32)]}},
+    ),
+    (
+        "SubtensorModule",
+        "set_children",
+        {"hotkey": "0x" + "22" * 32, "netuid": 1, "children": [(2**64 - 1, "0x" + "33" * 32)]},
+        {"hotkey": b"\x22" * 32, "netuid": 1, "children": [(2**64 - 1, b"\x33" * 32)]},
+    ),
+    (
+        "SubtensorModule",
+        "batch_set_weights",
+        {"netuids": [1, 300], "weights": [[(0, 65535)], []], "version_keys": [0, 2**40]},
+        {"netuids": [1, 300], "weights": [[(0, 65535)], []], "version_keys": [0, 2**40]},
+    ),
+    (
+        "SubtensorModule",
+        "commit_timelocked_weights",
+        {"netuid": 1, "commit": "0x010203", "reveal_round": 5, "commit_reveal_version": 4},
+        {"netuid": 1, "commit": b"\1\2\3", "reveal_round": 5, "commit_reveal_version": 4},
+    ),
+    (
+        "AdminUtils",
+        "sudo_set_mechanism_emission_split",
+        {"netuid": 1, "maybe_split": [1, 65534]},
+        {"netuid": 1, "maybe_split": [1, 65534]},
+    ),
+    (
+        "AdminUtils",
+        "sudo_set_recycle_or_burn",
+        {"netuid": 1, "recycle_or_burn": "Recycle"},
+        {"netuid": 1, "recycle_or_burn": ("Recycle", None)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("pallet", "name", "theirs", "ours"), COMPOSED, ids=[case[1] for case in COMPOSED])
+def test_what_clients_compose_from_it_decodes(
+    pallet: str, name: str, theirs: dict[str, Any], ours: dict[str, Any]
+) -> None:
+    config, metadata = decoded()
+    call = config.create_scale_object("Call", metadata=metadata)
+    data = call.encode({"call_module": pallet, "call_function": name, "call_args": theirs})
+    runtime().activate()
+    found = RUNTIME_CALL.decode(bytes(data.data))
+    assert found.name == f"{pallet}.{name}"
+    assert found.args == ours
+
+
+def test_a_commitment_reads_as_clients_expect() -> None:
+    config, metadata = decoded()
+    (item,) = [
+        one for pallet in metadata.pallets for one in pallet.storage or () if one.value["name"] == "CommitmentOf"
+    ]
+    stored = {"deposit": 0, "block": 7, "info": {"fields": [("Raw2", b"hi")]}}
+    data = ScaleBytes(Commitments.CommitmentOf.value.encode(stored))
+    value = config.create_scale_object(item.get_value_type_string(), data, metadata=metadata).decode()
+    assert value == {"deposit": 0, "block": 7, "info": {"fields": [{"Raw2": "0x6869"}]}}

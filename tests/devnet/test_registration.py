@@ -135,3 +135,31 @@ def test_the_root_network_takes_those_with_the_most_stake(bench: Bench) -> None:
     assert bench.send(bench.bob, "SubtensorModule", "root_register", hotkey=three) is None
     assert bench.events("SubtensorModule")[-1] == ("NeuronRegistered", (0, 1, three))
     assert bench.state.get(S.Uids, 0, two) is None
+
+
+def test_trimming_keeps_the_best_and_everybody_under_a_new_uid(bench: Bench) -> None:
+    hotkeys = bench.subnet(5)  # uids 1 to 5
+    for hotkey, port in zip(hotkeys, range(1, 6), strict=True):
+        axon = {"netuid": 1, "version": 1, "ip": 1 << 25, "port": port, "ip_type": 4, "protocol": 4}
+        axon |= {"placeholder1": 0, "placeholder2": 0}
+        assert bench.send(hotkey, "SubtensorModule", "serve_axon", **axon) is None
+    bench.write(S.Tempo, 1, to=1000)
+    bench.write(S.Emission, 1, to=[0, 50, 10, 40, 20, 30])
+    bench.write(S.Weights, 1, 3, to=[(0, 1), (2, 2), (5, 3)])
+    bench.write(S.Weights, 1, 2, to=[(3, 1)])
+    bench.write(S.Bonds, 1, 5, to=[(4, 7), (3, 8)])
+    trim = {"netuid": 1, "max_n": 4}
+    assert bench.sudo("sudo_trim_to_max_allowed_uids", **trim) == "TrimmingWouldExceedMaxImmunePercentage"
+    assert bench.sudo("sudo_set_immunity_period", netuid=1, immunity_period=0) is None
+    assert bench.send(bench.bob, "AdminUtils", "sudo_trim_to_max_allowed_uids", **trim) == "BadOrigin"
+    assert bench.send(bench.alice, "AdminUtils", "sudo_trim_to_max_allowed_uids", **trim) is None
+    state = bench.state
+    stay = [bench.key("owner"), hotkeys[0], hotkeys[2], hotkeys[4]]  # uids 0, 1, 3 and 5 of before
+    assert [state.get(S.Keys, 1, uid) for _, uid in state.keys(S.Keys, 1)] == stay
+    assert [state.get(S.Uids, 1, hotkey) for hotkey in stay] == [0, 1, 2, 3]
+    assert state.get(S.Emission, 1) == [0, 50, 40, 30]
+    assert {uid: state.get(S.Weights, 1, uid) for _, uid in state.keys(S.Weights, 1)} == {2: [(0, 1), (3, 3)]}
+    assert state.get(S.Bonds, 1, 3) == [(2, 8)]
+    assert len(state.keys(S.Axons, 1)) == 3
+    assert len(state.get(S.LastUpdate, 1)) == state.get(S.SubnetworkN, 1) == state.get(S.MaxAllowedUids, 1) == 4
+    assert bench.sudo("sudo_trim_to_max_allowed_uids", netuid=1, max_n=5) == "InvalidValue"

@@ -23,6 +23,8 @@ from subnet.devnet.pallets.subtensor_limits import (
     MECHANISMS_EVERY,
     SET_WEIGHTS_VERSION_KEY,
     SN_OWNER_HOTKEY_EVERY,
+    TRIM_EVERY,
+    TRIM_UIDS,
     limit_key,
     limit_owner,
     passes,
@@ -32,6 +34,7 @@ from subnet.devnet.pallets.subtensor_limits import (
 from subnet.devnet.pallets.subtensor_mechanisms import ensure_uids_fit, set_count, set_max_count, set_split
 from subnet.devnet.pallets.subtensor_networks import apply_tempo, ensure_open, ensure_owner_or_root, exists
 from subnet.devnet.pallets.subtensor_staking import clear_small_nominations
+from subnet.devnet.pallets.subtensor_trim import trim
 from subnet.devnet.pallets.subtensor_types import FIXED_U128
 from subnet.devnet.scale import BOOL, U16, Option, Scale, Vec, account, boolean, i16, u8, u16, u64
 
@@ -424,23 +427,30 @@ def sudo_set_subnet_owner_hotkey(ctx: Context, who: bytes | None, netuid: u16, h
 @AdminUtils.call(76, origin="any")
 def sudo_set_mechanism_count(ctx: Context, who: bytes | None, netuid: u16, mechanism_count: u8) -> None:
     """Set how many mechanisms a subnet has: up to MaxMechanismCount, with 256 uids in all."""
-    _limit_mechanisms(ctx, who, netuid, MECHANISM_COUNT)
+    _limit_changes(ctx, who, netuid, MECHANISM_COUNT, MECHANISMS_EVERY)
     set_count(ctx, netuid, mechanism_count)
 
 
 @AdminUtils.call(77, origin="any")
 def sudo_set_mechanism_emission_split(ctx: Context, who: bytes | None, netuid: u16, maybe_split: split) -> None:
     """Set each mechanism's share (u16, 65535 in all) of a subnet's emission; none shares it evenly."""
-    _limit_mechanisms(ctx, who, netuid, MECHANISM_EMISSION)
+    _limit_changes(ctx, who, netuid, MECHANISM_EMISSION, MECHANISMS_EVERY)
     set_split(ctx, netuid, maybe_split)
 
 
-def _limit_mechanisms(ctx: Context, who: bytes | None, netuid: int, kind: int) -> None:
+def _limit_changes(ctx: Context, who: bytes | None, netuid: int, kind: int, every: int) -> None:
     ensure_owner_or_root(ctx, who, netuid)
     if who is not None:
-        limit_key(ctx, who, netuid, kind, MECHANISMS_EVERY, SubtensorError.TxRateLimitExceeded)
+        limit_key(ctx, who, netuid, kind, every, SubtensorError.TxRateLimitExceeded)
         record_key(ctx, who, netuid, kind)
     ensure_open(ctx, netuid)
+
+
+@AdminUtils.call(78, origin="any")
+def sudo_trim_to_max_allowed_uids(ctx: Context, who: bytes | None, netuid: u16, max_n: u16) -> None:
+    """Make a subnet smaller at once: those with the least emission go, and uids change."""
+    _limit_changes(ctx, who, netuid, TRIM_UIDS, TRIM_EVERY)
+    trim(ctx, netuid, max_n)
 
 
 @AdminUtils.call(88, origin="root")

@@ -18,7 +18,7 @@ from subnet.devnet.state import State
 
 Q32 = 1 << 32
 WORK_BLOCKS = 3  # blocks that proof of work is good for
-_COLUMNS: tuple[tuple[Item[Any], Any], ...] = (
+COLUMNS: tuple[tuple[Item[Any], Any], ...] = (
     (S.Active, True),
     (S.Rank, 0),
     (S.Trust, 0),
@@ -50,7 +50,7 @@ def append_neuron(ctx: Context, netuid: int, hotkey: bytes) -> int:
     state = ctx.state
     uid = state.get(S.SubnetworkN, netuid)
     state.put(S.SubnetworkN, netuid, to=uid + 1)
-    for column, initial in _COLUMNS:
+    for column, initial in COLUMNS:
         values = state.get(column, netuid)
         state.put(column, netuid, to=[*values[:uid], *[initial] * (uid + 1 - len(values[:uid]))])
     for index in mechanism_indexes(state, netuid):
@@ -81,12 +81,8 @@ def set_last_update(state: State, index: int, uid: int, block: int) -> None:
 def replace_neuron(ctx: Context, netuid: int, uid: int, hotkey: bytes) -> None:
     """Give the uid to another hotkey; nothing of the old one stays on the subnet but its stake."""
     state = ctx.state
-    old = state.get(S.Keys, netuid, uid)
-    state.drop(S.Uids, netuid, old)
-    state.drop(S.IsNetworkMember, old, netuid)
-    for item in (S.Axons, S.NeuronCertificates, S.Prometheus):
-        state.drop(item, netuid, old)
-    for column, initial in _COLUMNS:
+    move_out(state, netuid, uid)
+    for column, initial in COLUMNS:
         values = state.get(column, netuid)
         if uid < len(values):
             values[uid] = initial
@@ -94,6 +90,15 @@ def replace_neuron(ctx: Context, netuid: int, uid: int, hotkey: bytes) -> None:
     for index in mechanism_indexes(state, netuid):
         _clear_weights(state, index, uid)
     _move_in(ctx, netuid, uid, hotkey)
+
+
+def move_out(state: State, netuid: int, uid: int) -> None:
+    """Take a uid's hotkey off the subnet: what is kept by its name. What is kept by uid is the caller's."""
+    hotkey = state.get(S.Keys, netuid, uid)
+    state.drop(S.Uids, netuid, hotkey)
+    state.drop(S.IsNetworkMember, hotkey, netuid)
+    for item in (S.Axons, S.NeuronCertificates, S.Prometheus):
+        state.drop(item, netuid, hotkey)
 
 
 def _clear_weights(state: State, index: int, uid: int) -> None:
