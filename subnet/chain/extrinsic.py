@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 AGAIN = 8
 """Blocks without the extrinsic after which its bytes are sent again: the pool may have lost them."""
+PAUSE = 0.2
+"""Seconds before a call whose nonce was taken is signed anew; longer at each try."""
 _TRIES = 5
 _MOST_UNTOLD = 4096
 _NONCE_TAKEN = ("Stale", "PriorityTooLow", "Usurped")
@@ -113,7 +115,7 @@ class Submitter:
                 if "nonce" in sending or attempt == _TRIES:
                     raise
                 log.info("a nonce of %s was taken by somebody else; signing anew", account)
-            await asyncio.sleep(0.2 * attempt)
+            await asyncio.sleep(PAUSE * attempt)
         raise AssertionError("the last attempt returns or raises")
 
     async def deliver(self, prepared: Prepared, *, wait: Wait = "inclusion", timeout: float = PATIENCE) -> Included:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from subnet.chain import calls
+from subnet.chain import calls, weights
 from subnet.chain.calls import Call
+from subnet.chain.weights import WeightCommit
 from subnet.keys import load_key
 
 ALICE, BOB = (load_key(uri).ss58_address for uri in ("//Alice", "//Bob"))
@@ -85,3 +88,62 @@ def test_every_address_is_written_the_chain_s_way() -> None:
     assert other != ALICE
     assert calls.transfer(other, 1).params["dest"] == ALICE
     assert calls.set_children(ALICE, 1, {other: 0.5}).params["children"][0][1] == ALICE
+
+
+# Names and arguments as the recorded runtimes have them
+
+CATALOG = json.loads((Path(__file__).parents[1] / "data/subtensor_catalog.json").read_text())["calls"]
+MAIN = WeightCommit(ALICE, 1, (0,), (1,), (2,))
+SECOND = WeightCommit(ALICE, 1, (0,), (1,), (2,), mechanism=1)
+EVERY = [
+    calls.add_stake(ALICE, 1, 1),
+    calls.add_stake(ALICE, 1, 1, limit_price=1),
+    calls.remove_stake(ALICE, 1, 1),
+    calls.remove_stake(ALICE, 1, 1, limit_price=1),
+    calls.unstake_all(ALICE),
+    calls.register_network(ALICE),
+    calls.start_call(1),
+    calls.burned_register(1, ALICE),
+    calls.register(1, ALICE, BOB, 1, 1, bytes(32)),
+    calls.serve_axon(1, "::1", 1),
+    calls.serve_axon(1, "::1", 1, certificate=b"1"),
+    calls.serve_prometheus(1, "::1", 1),
+    calls.increase_take(ALICE, 1),
+    calls.decrease_take(ALICE, 1),
+    calls.set_childkey_take(ALICE, 1, 1),
+    calls.set_children(ALICE, 1, {}),
+    calls.set_identity(),
+    calls.set_subnet_identity(1),
+    weights.set_weights(1, [0], [1]),
+    weights.set_weights(1, [0], [1], mechanism=1),
+    weights.batch_set_weights([(1, {0: 1}, 0)]),
+    weights.commit_weights(MAIN),
+    weights.commit_weights(SECOND),
+    weights.batch_commit_weights([MAIN]),
+    weights.reveal_weights(MAIN),
+    weights.reveal_weights(SECOND),
+    weights.batch_reveal_weights([MAIN]),
+]
+
+
+def recorded(version: dict[str, object]) -> list[str]:
+    """The arguments' names; those of the head are written as in Rust, a tuple's parts apart."""
+    args = version["args"]
+    assert isinstance(args, list)
+    pairs = [one if isinstance(one, list) else one.split(":") for one in args]
+    named = [name for name, *kind in pairs if kind]
+    return [name.strip() for name in named if not name.startswith("//")]
+
+
+@pytest.mark.parametrize("call", EVERY, ids=lambda call: call.function)
+@pytest.mark.parametrize("spec", ["293", "343", "head"])
+def test_each_call_has_the_arguments_of_the_recorded_runtimes(call: Call, spec: str) -> None:
+    known = CATALOG[call.function]
+    if spec not in known:
+        pytest.skip(f"spec {spec} has no {call.function}")
+    wanted = recorded(known[spec])
+    given = {**call.params, **{name: value for name, value in call.optional.items() if name in wanted}}
+    if call.function == "register" and spec == "head":
+        assert "work" not in wanted  # which is how Writer.register knows that work is not taken there
+    else:
+        assert sorted(given) == sorted(wanted)
