@@ -90,7 +90,7 @@ def digests(header: Mapping[str, Any], show: Callable[[Any], str], names: Sequen
 
 
 async def live(url: str, genesis: bytes, sign: Sign, heard: Heard, blocks: int) -> None:
-    """Follow the node's blocks and send it transfers, until so many blocks were announced."""
+    """Follow the node's blocks and send it transfers, until so many blocks were announced, and a few transfers."""
     implicit = Chain.implicit
     chain: Any = SimpleNamespace(genesis_hash=genesis)
     chain.implicit = lambda birth: implicit(chain, birth)
@@ -99,7 +99,8 @@ async def live(url: str, genesis: bytes, sign: Sign, heard: Heard, blocks: int) 
         heads = await socket.ask("chain_subscribeFinalizedHeads")
         nonce = await socket.ask("account_nextIndex", ALICE.ss58_address)
         sent: dict[str, str] = {}
-        while blocks > 0:
+        enough = len(heard.extrinsics) + AT_ONCE  # on a slow machine many blocks go by before the first
+        while blocks > 0 or len(heard.extrinsics) < enough:
             while len(sent) < AT_ONCE:
                 call = runtime().call("Balances", "transfer_keep_alive", dest=("Id", os.urandom(32)), value=10**9)
                 raw = to_hex(sign(chain, ALICE, call, nonce))
