@@ -65,6 +65,7 @@ APIS: tuple[type[Api], ...] = (
     subnets.SubnetInfoRuntimeApi,
     stake.StakeInfoRuntimeApi,
     stake.DelegateInfoRuntimeApi,
+    stake.BetaBasketRuntimeApi,
     prices.SubnetRegistrationRuntimeApi,
     prices.SwapRuntimeApi,
 )

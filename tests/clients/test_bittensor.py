@@ -93,6 +93,15 @@ def test_btcli_query_metagraph(seen: dict[str, Any], chain: Watched, home: Path)
     assert VALIDATOR.ss58_address in btcli(chain, home, "query", "metagraph", "--netuid", netuid)
 
 
+def test_btclis_lists(seen: dict[str, Any], chain: Watched, home: Path) -> None:
+    subnets = json.loads(btcli(chain, home, "subnets", "list", "--json"))
+    assert {row["netuid"]: row["neurons"] for row in subnets} == {0: 0, seen["netuid"]: 3}
+    stakes = btcli(chain, home, "stake", "list", "--coldkey", BOB.ss58_address, "--json")
+    assert VALIDATOR.ss58_address in stakes
+    balance = btcli(chain, home, "wallet", "balance", BOB.ss58_address, "--json")
+    assert BOB.ss58_address in balance
+
+
 def test_nothing_it_asked_for_was_refused(seen: dict[str, Any], chain: Watched) -> None:
     assert chain.refused == set()
 

@@ -21,6 +21,7 @@ from subnet.devnet.pallets.subtensor_types import (
     EPOCH_CONSENSUS,
     FIXED_I128,
     FIXED_U128,
+    LOCK_STATE,
     PAIRS,
     PROMETHEUS_INFO,
     RATE_LIMIT_KEY,
@@ -163,7 +164,6 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
     BurnIncreaseMult = Item(FIXED_U128, NETUID, default=fixed(1.26))
     UsedWork = Item(U64, (IDENTITY, BYTES))
     RAORecycledForRegistration = Item(U64, NETUID)
-    CollateralLockShare = Item(U16, NETUID)  # of later runtimes; bittensor 11 reads it before it registers
 
     # stake and emission
     TotalIssuance = Item(U64)
@@ -229,6 +229,13 @@ class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
     MaxMechanismCount = Item(U8, default=2)
     MechanismEmissionSplit = Maybe(SHARES, NETUID_TWOX)
     SubnetEpochConsensus = Item(EPOCH_CONSENSUS, NETUID)
+
+    # what bittensor 11 reads before it goes on, and nothing here ever writes
+    SubnetEmaTaoFlow = Maybe(Tuple(U64, FIXED_I128), NETUID)
+    Lock = Maybe(LOCK_STATE, ACCOUNT_KEY, NETUID, ACCOUNT_KEY)
+    AutoStakeDestination = Maybe(ACCOUNT, ACCOUNT_KEY, NETUID)
+    CollateralLockShare = Item(U16, NETUID)  # this and the next came after June 2026
+    CollateralDrainRatio = Item(FIXED_U128, NETUID)
 
     NetworkAdded = Event(0, U16, U16)
     StakeAdded = Event(2, ACCOUNT, ACCOUNT, U64, U64, U16, U64)

@@ -59,6 +59,9 @@ SUBNET_IDENTITY = Struct(
     logo_url=BYTES,
     additional=BYTES,
 )
+LOCK_STATE = Struct(
+    "pallet_subtensor::staking::lock::LockState", locked_mass=U64, conviction=FIXED_U128, last_update=U64
+)
 CERTIFICATE = Struct("pallet_subtensor::pallet::NeuronCertificate", public_key=BYTES, algorithm=U8)
 CHILDREN = Vec(Tuple(U64, ACCOUNT))
 COMMITS = Vec(Tuple(H256, U64, U64, U64))

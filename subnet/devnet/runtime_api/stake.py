@@ -1,4 +1,4 @@
-"""StakeInfoRuntimeApi and DelegateInfoRuntimeApi: who has how much stake where."""
+"""StakeInfoRuntimeApi, DelegateInfoRuntimeApi and BetaBasketRuntimeApi: who has how much stake where."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor_staking import stake_of
 from subnet.devnet.runtime_api.declare import Api, View
 from subnet.devnet.runtime_api.types import C_ALPHA, C_NET_UID, C_TAO, C_U16, C_U64, NET_UID, accounts, net_uid
+from subnet.devnet.runtime_api.types import TAO as TAO_BALANCE
 from subnet.devnet.runtime_api.values import exists, netuids
 from subnet.devnet.scale import ACCOUNT, BOOL, U64, Named, Option, ScaleError, Struct, Tuple, Vec, account, u64
 
@@ -196,3 +197,19 @@ def get_delegated(view: View, delegatee_account: account) -> list[tuple[dict[str
         if state.has(S.Delegates, hotkey)
         for netuid in sorted(nominators.get(delegatee_account, ()))
     ]
+
+
+class BetaBasketRuntimeApi(Api, version=1):
+    """Baskets of root stake, of runtimes after June 2026: a local chain has none, and bittensor 11 asks."""
+
+
+@BetaBasketRuntimeApi.method(TAO_BALANCE)
+def get_root_basket_owed(view: View, coldkey: account) -> int:
+    """What a coldkey could claim: nothing."""
+    return 0
+
+
+@BetaBasketRuntimeApi.method(Vec(Tuple(ACCOUNT, U64, TAO_BALANCE)))
+def get_root_basket_positions(view: View, coldkey: account) -> list[tuple[bytes, int, int]]:
+    """A coldkey's positions: none."""
+    return []
