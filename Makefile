@@ -2,7 +2,7 @@
 #   make demo             the demo (EXTRAS=torch adds a torch miner; ARGS='--seed 2' passes options on)
 #   make demo-check       the demo's order of earnings, for five seeds
 #   make test             the tests
-#   make test-clients     bittensor and @polkadot/api against the local chain, installed from their registries
+#   make test-clients     bittensor 11, bittensor 10 and @polkadot/api, installed from their registries, against ours
 #   make test-chain       the client's conformance suite on the chain at SUBNET_TEST_CHAIN=ws://...
 #   make abuse           attacks on an axon, with honest callers beside
 #   make test-crash       the local chain, killed a hundred times at random moments
@@ -40,8 +40,8 @@ test-chain: setup
 CLIENTS := tests/clients
 POLKADOT := $(CLIENTS)/polkadot/node_modules
 
-test-clients: setup .venv-bittensor/.installed $(POLKADOT)
-	$(BIN)/python -m pytest -m 'client_bittensor or client_polkadot' $(CLIENTS) $(ARGS)
+test-clients: setup .venv-bittensor/.installed .venv-v10/.installed $(POLKADOT)
+	$(BIN)/python -m pytest -m 'client_bittensor or client_polkadot or client_v10' $(CLIENTS) $(ARGS)
 
 test-crash: setup
 	$(BIN)/python -m pytest -m crash tests/devnet/test_kill.py $(ARGS)
@@ -63,11 +63,16 @@ bench: setup
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) .venv-bittensor $(POLKADOT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bittensor .venv-v10 $(POLKADOT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x ...")'
 	$(PYTHON) -m venv $(VENV)
+
+.venv-v10/.installed: $(CLIENTS)/v10/requirements.txt
+	$(PYTHON) -m venv .venv-v10
+	.venv-v10/bin/python -m pip install --quiet -r $<
+	@touch $@
 
 .venv-bittensor/.installed: $(CLIENTS)/bittensor/requirements.txt
 	$(PYTHON) -m venv .venv-bittensor
