@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from subnet.chain import calls
 from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Verbose, Wallet, print_json
-from subnet.cli.onchain import HotkeyChoice, Yes, coldkey, confirm, hotkey_address, may_spend, on_chain, short
+from subnet.cli.onchain import (
+    DryRun,
+    HotkeyChoice,
+    Yes,
+    coldkey,
+    confirm,
+    hotkey_address,
+    may_spend,
+    on_chain,
+    short,
+    show_fee,
+)
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -32,6 +44,7 @@ def command(
     start: Start = None,
     no_start: NoStart = False,
     yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
     verbose: Verbose = False,
     log_json: LogJson = False,
@@ -41,9 +54,14 @@ def command(
     The chain lets emission start only after a delay (seven days on the real network). Ctrl-C
     meanwhile loses nothing: `subnet create --start NETUID` goes on from there.
     """
-    may_spend(endpoint, yes=yes)
+    if not dry_run:
+        may_spend(endpoint, yes=yes)
     owner = coldkey(key, wallet)
     address = None if start is not None else hotkey_address(hotkey, key, wallet)
+    if dry_run:
+        call = calls.start_call(start or 0) if address is None else calls.register_network(address)
+        show_fee(endpoint, genesis_hash, call, owner, as_json=as_json)
+        return
 
     async def work(chain: Chain) -> dict[str, Any]:
         result: dict[str, Any] = {"netuid": start}

@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 
 import typer
 
+from subnet.cli.common import print_json
 from subnet.errors import ConfigError
-from subnet.types import Hotkey
+from subnet.types import Hotkey, tao
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
 
-    from subnet.chain import Chain
+    from subnet.chain import Call, Chain
 
 T = TypeVar("T")
 
@@ -31,6 +32,8 @@ HotkeyChoice = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before spending on a real network.")]
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the fee; send nothing.")]
+
 
 def on_chain(endpoint: str, genesis_hash: str | None, work: Callable[[Chain], Awaitable[T]]) -> T:
     """Connect, do the work in a fresh event loop, and close."""
@@ -41,6 +44,16 @@ def on_chain(endpoint: str, genesis_hash: str | None, work: Callable[[Chain], Aw
             return await work(chain)
 
     return asyncio.run(main())
+
+
+def show_fee(endpoint: str, genesis_hash: str | None, call: Call, key: Keypair, *, as_json: bool) -> None:
+    """What --dry-run prints: the call's fee and nonce. Nothing is signed or sent."""
+    found = on_chain(endpoint, genesis_hash, lambda chain: chain.estimate(call, key))
+    if as_json:
+        cost = {"fee_rao": found.fee, "nonce": found.nonce, "data": found.data}
+        print_json({"dry_run": True, "call": found.call} | cost)
+    else:
+        typer.echo(f"Nothing was sent. {found.call} would cost a fee of {tao(found.fee)} TAO.")
 
 
 def coldkey(key: str | None, wallet: str | None) -> Keypair:

@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from subnet.chain import calls
 from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
-from subnet.cli.onchain import HotkeyChoice, Yes, coldkey, confirm, hotkey_address, may_spend, on_chain, short
+from subnet.cli.onchain import (
+    DryRun,
+    HotkeyChoice,
+    Yes,
+    coldkey,
+    confirm,
+    hotkey_address,
+    may_spend,
+    on_chain,
+    short,
+    show_fee,
+)
 from subnet.types import tao
 
 if TYPE_CHECKING:
@@ -22,13 +34,19 @@ def command(
     wallet: Wallet = None,
     hotkey: HotkeyChoice = None,
     yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
     verbose: Verbose = False,
     log_json: LogJson = False,
 ) -> None:
     """Register a hotkey on a subnet; the coldkey (--key, or the wallet's) pays the burn."""
-    may_spend(endpoint, yes=yes)
+    if not dry_run:
+        may_spend(endpoint, yes=yes)
     payer, address = coldkey(key, wallet), hotkey_address(hotkey, key, wallet)
+    if dry_run:
+        call = calls.burned_register(netuid, address)
+        show_fee(endpoint, genesis_hash, call, payer, as_json=as_json)
+        return
 
     async def work(chain: Chain) -> dict[str, Any]:
         burn = (await chain.hyperparameters(netuid)).burn

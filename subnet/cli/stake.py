@@ -1,4 +1,4 @@
-"""``subnet stake AMOUNT``: put TAO on a hotkey on a subnet."""
+"""``subnet stake AMOUNT``: put TAO on a hotkey on a subnet, or take it back."""
 
 from __future__ import annotations
 
@@ -7,15 +7,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from subnet.chain import calls
 from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
-from subnet.cli.onchain import HotkeyChoice, Yes, coldkey, confirm, hotkey_address, may_spend, on_chain, short
+from subnet.cli.onchain import (
+    DryRun,
+    HotkeyChoice,
+    Yes,
+    coldkey,
+    confirm,
+    hotkey_address,
+    may_spend,
+    on_chain,
+    short,
+    show_fee,
+)
 from subnet.errors import ConfigError
 from subnet.types import Rao, rao, tao
 
 if TYPE_CHECKING:
     from subnet.chain import Chain
 
-Amount = Annotated[str, typer.Argument(metavar="TAO", help="How much, in TAO.")]
+Amount = Annotated[str, typer.Argument(metavar="TAO", help="How much, in TAO; with --remove, in the subnet's alpha.")]
+Remove = Annotated[bool, typer.Option("--remove", help="Take it back from the hotkey.")]
 
 
 def command(
@@ -26,19 +39,27 @@ def command(
     key: Key = None,
     wallet: Wallet = None,
     hotkey: HotkeyChoice = None,
+    remove: Remove = False,
     yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
     verbose: Verbose = False,
     log_json: LogJson = False,
 ) -> None:
-    """Stake TAO on a hotkey; the coldkey (--key, or the wallet's) pays."""
+    """Stake TAO on a hotkey, or with --remove take alpha back; the coldkey (--key, or the wallet's) pays."""
     sum_ = parse_tao(amount)
-    may_spend(endpoint, yes=yes)
+    if not dry_run:
+        may_spend(endpoint, yes=yes)
     payer, address = coldkey(key, wallet), hotkey_address(hotkey, key, wallet)
+    call = (calls.remove_stake if remove else calls.add_stake)(address, netuid, sum_)
+    if dry_run:
+        show_fee(endpoint, genesis_hash, call, payer, as_json=as_json)
+        return
 
     async def work(chain: Chain) -> dict[str, Any]:
-        confirm(f"Stake {tao(sum_)} TAO on {address} on subnet {netuid}?", endpoint, yes=yes)
-        included = await chain.add_stake(payer, address, netuid, sum_)
+        doing = f"Take {tao(sum_)} alpha back from" if remove else f"Stake {tao(sum_)} TAO on"
+        confirm(f"{doing} {address} on subnet {netuid}?", endpoint, yes=yes)
+        included = await chain.send(call, payer)
         return {
             "netuid": netuid,
             "hotkey": address,
@@ -54,7 +75,8 @@ def command(
         print_json(result)
     else:
         typer.echo(
-            f"{tao(sum_)} TAO staked on {short(address)} in block {result['block']}; "
+            f"{tao(sum_)} {'alpha taken back from' if remove else 'TAO staked on'} {short(address)} "
+            f"in block {result['block']}; "
             f"it holds {tao(result['stake_rao'])} on subnet {netuid}."
         )
 
