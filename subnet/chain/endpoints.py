@@ -16,7 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from subnet.chain.dial import address
-from subnet.errors import ChainError, ChainUnreachable, ConfigError, NotASubtensor, WrongNetwork
+from subnet.errors import (
+    ChainError,
+    ChainMalformed,
+    ChainTimeout,
+    ChainUnreachable,
+    ConfigError,
+    NotASubtensor,
+    WrongNetwork,
+)
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +120,8 @@ class Endpoints:
         if len(errors) == 1:
             return errors[0]
         kinds = {type(error) for error in errors}
-        kind = WrongNetwork if kinds == {WrongNetwork} else ChainUnreachable
+        same = kinds.pop() if len(kinds) == 1 else None
+        kind = same if same in (ChainTimeout, ChainMalformed, WrongNetwork) else ChainUnreachable
         return kind("no endpoint can be used: " + "; ".join(error.message for error in errors))
 
     # How far they are

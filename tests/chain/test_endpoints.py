@@ -141,6 +141,9 @@ def test_the_verdict_names_each() -> None:
     assert "a is late; b is another" in ends.verdict().message
     ends.failed(A, WrongNetwork("a is another"))
     assert isinstance(ends.verdict(), WrongNetwork)
+    ends.failed(A, ChainTimeout("a is late"))
+    ends.failed(B, ChainTimeout("b is late"))
+    assert isinstance(ends.verdict(), ChainTimeout)
 
 
 def test_what_was_read_before_holds_for_the_next_one_but_not_for_ever(clock: Clock) -> None:
