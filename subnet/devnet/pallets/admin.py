@@ -51,6 +51,8 @@ split = Annotated[list[int] | None, Option(Vec(U16))]
 
 
 class AdminUtils(Pallet, index=19, rust="pallet_admin_utils"):
+    """Hyperparameters, set by root or by a subnet's owner."""
+
     errors = Error
 
     Yuma3EnableToggled = Event(1, netuid=U16, enabled=BOOL)

@@ -36,6 +36,8 @@ def account_of(dest: tuple[str, Any]) -> bytes:
 
 
 class Balances(Pallet, index=5, rust="pallet_balances"):
+    """TAO of accounts, in RAO."""
+
     errors = Error
 
     TotalIssuance = Item(U64, docs="The total units issued in the system.")

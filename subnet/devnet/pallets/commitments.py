@@ -65,6 +65,8 @@ Error = IntEnum(
 
 
 class Commitments(Pallet, index=18, rust="pallet_commitments"):
+    """A few bytes, or hashes, that a hotkey publishes on a subnet."""
+
     errors = Error
 
     CommitmentOf = Maybe(REGISTRATION, NETUID, HOTKEY, docs="Identity data by account")

@@ -20,6 +20,8 @@ Error = IntEnum("Error", "BadEncKeyLen Unreachable TooManyPendingExtrinsics Weig
 
 
 class MevShield(Pallet, index=30, rust="pallet_shield"):
+    """Extrinsics that travel encrypted and run behind the one that carries them."""
+
     errors = Error
 
     NextKey = Maybe(Bounded(BYTES, 2048), docs="Key users should encrypt with (ML-KEM-768).")

@@ -54,6 +54,8 @@ ROOT = 0  # the root network's netuid
 
 
 class SubtensorModule(Pallet, index=7, rust="pallet_subtensor"):
+    """Subnets: their neurons, weights, stake, emission and hyperparameters."""
+
     errors = Error
 
     # networks

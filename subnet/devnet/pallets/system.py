@@ -64,6 +64,8 @@ SystemError = IntEnum(  # noqa: A001 - the pallet's name for it
 
 
 class System(Pallet, index=0, rust="frame_system"):
+    """Accounts, block hashes and events: what every Substrate chain keeps."""
+
     errors = SystemError
 
     Account = Item(ACCOUNT_INFO, ACCOUNT_KEY, docs="The full account information for a particular account ID.")
@@ -100,6 +102,8 @@ def remark_with_event(ctx: Context, who: bytes, remark: octets) -> None:
 
 
 class Timestamp(Pallet, index=2, rust="pallet_timestamp"):
+    """The time of each block."""
+
     Now = Item(U64, docs="The current time for the current block, in milliseconds.")
     DidUpdate = Item(BOOL)
 
@@ -115,12 +119,16 @@ def set(  # noqa: A001 - the call's name
 
 
 class Aura(Pallet, index=3, rust="pallet_aura"):
+    """Slots; a local chain has one author and no turns."""
+
     CurrentSlot = Item(U64)
 
     SlotDuration = Constant(U64, 12_000, docs="Milliseconds a slot lasts on the real chain.")
 
 
 class TransactionPayment(Pallet, index=6, rust="pallet_transaction_payment"):
+    """Fees."""
+
     NextFeeMultiplier = Item(U128, default=10**18)
 
     TransactionFeePaid = Event(0, who=ACCOUNT, actual_fee=U64, tip=U64)

@@ -36,6 +36,8 @@ class InnerFailed(Exception):
 
 
 class Utility(Pallet, index=11, rust="pallet_utility"):
+    """Batches of calls."""
+
     errors = UtilityError
 
     BatchInterrupted = Event(0, index=U32, error=DISPATCH_ERROR)
@@ -96,6 +98,8 @@ def _sudo(ctx: Context, inner: Call, origin: bytes | None) -> tuple[str, Any]:
 
 
 class Sudo(Pallet, index=12, rust="pallet_sudo"):
+    """Calls as root, for the sudo key."""
+
     errors = SudoError
 
     Key = Maybe(ACCOUNT, docs="The `AccountId` of the sudo key.")
