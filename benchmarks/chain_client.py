@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from chain import NEURONS, Row, bench_node, hotkeys
@@ -91,15 +91,28 @@ def median(read: Callable[[], Any], times: int) -> float:
     return statistics.median(taken[1:])
 
 
+async def ours_of(url: str) -> tuple[float, float]:
+    """Seconds for a metagraph and for a matrix of weights, over one connection."""
+
+    async def timed(read: Callable[[], Awaitable[Any]]) -> float:
+        await read()
+        taken = []
+        for _ in range(READS):
+            began = time.perf_counter()
+            await read()
+            taken.append(time.perf_counter() - began)
+        return statistics.median(taken)
+
+    async with await Chain.connect(url, timeout=60.0) as chain:
+        assert len(await chain.metagraph(1)) == NEURONS
+        return await timed(lambda: chain.metagraph(1)), await timed(lambda: chain.weight_matrix(1))
+
+
 def metagraph(bittensor: str | None) -> list[Row]:
     """256 neurons, read three ways from one node."""
-    with bench_node(hotkeys()) as node, asyncio.Runner() as runner:
+    with bench_node(hotkeys()) as node:
         node.ask(("dev_newBlock", []))
-        chain = runner.run(Chain.connect(node.url, timeout=60.0))
-        assert len(runner.run(chain.metagraph(1))) == NEURONS
-        ours = median(lambda: runner.run(chain.metagraph(1)), READS)
-        weights = median(lambda: runner.run(chain.weight_matrix(1)), READS)
-        runner.run(chain.close())
+        ours, weights = asyncio.run(ours_of(node.url))
         with SubstrateInterface(node.url) as theirs:
             assert ask_as_substrate_interface_does(theirs) == NEURONS
             by_map = median(lambda: ask_as_substrate_interface_does(theirs), SLOW_READS)
