@@ -59,6 +59,16 @@ class Hyperparameters:
     target_registrations_per_interval: int
     serving_rate_limit: int
     """Blocks between two serve_axon of one neuron."""
+    pow_registration_allowed: bool
+    difficulty: int
+    min_difficulty: int
+    max_difficulty: int
+    adjustment_interval: int
+    """Blocks between two adjustments of burn and difficulty, on runtimes that adjust them so."""
+    adjustment_alpha: int
+    """Of 2**64: how slowly an adjustment follows."""
+    alpha_sigmoid_steepness: int
+    """Thousandths; may be negative."""
     stake_threshold: int
     """RAO of stake weight below which weights are refused."""
     started: bool
@@ -88,6 +98,12 @@ _SIZES = {  # field: (item, bytes of its integer)
     "max_registrations_per_block": ("MaxRegistrationsPerBlock", 2),
     "target_registrations_per_interval": ("TargetRegistrationsPerInterval", 2),
     "serving_rate_limit": ("ServingRateLimit", 8),
+    "difficulty": ("Difficulty", 8),
+    "min_difficulty": ("MinDifficulty", 8),
+    "max_difficulty": ("MaxDifficulty", 8),
+    "adjustment_interval": ("AdjustmentInterval", 2),
+    "adjustment_alpha": ("AdjustmentAlpha", 8),
+    "alpha_sigmoid_steepness": ("AlphaSigmoidSteepness", 2),
     "registered_at": ("NetworkRegisteredAt", 8),
 }
 _SWITCHES = {
@@ -96,6 +112,7 @@ _SWITCHES = {
     "yuma3": "Yuma3On",
     "liquid_alpha": "LiquidAlphaOn",
     "registration_allowed": "NetworkRegistrationAllowed",
+    "pow_registration_allowed": "NetworkPowRegistrationAllowed",
     "started": "SubtokenEnabled",
 }
 
@@ -115,6 +132,7 @@ def read_hyperparameters(session: Session, netuid: int, at: str | None) -> Hyper
     switches: dict[str, Any] = {name: bool(unsigned(snapshot[Entry(item, key)], 1)) for name, item in _SWITCHES.items()}
     switches["started"] |= not snapshot.has(_SWITCHES["started"])
     alphas = unsigned(snapshot[Entry("AlphaValues", key)], 4)
+    numbers["alpha_sigmoid_steepness"] = (numbers["alpha_sigmoid_steepness"] ^ 0x8000) - 0x8000  # an i16
     return Hyperparameters(
         netuid=Netuid(netuid),
         block_hash=snapshot.block_hash,

@@ -45,6 +45,7 @@ class Runtime:
         self.code = code
         self._compose = compose
         self._composer: Composer | None = None
+        self.keys: dict[Any, str] = {}  # storage keys by entry, hashed once
         self._items: dict[tuple[str, str], Item | None] = {}
 
     @property
@@ -57,6 +58,7 @@ class Runtime:
     def replace(self, schema: Schema) -> None:
         """Go on with another schema of the same version."""
         self.schema = schema
+        self.keys.clear()
         self._items.clear()
 
     # Storage

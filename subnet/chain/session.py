@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 2048
 """Storage keys in one call; public nodes refuse requests beyond a few hundred KiB."""
+_KNOWN_KEYS = 20_000  # hashed keys that a runtime remembers: what a neuron reads again and again
 _ABREAST = 512  # keys asked for at several blocks in one round trip: small enough to be sent before anyone reads
 FAULTS = (ChainUnreachable, ChainTimeout, ChainMalformed, NotASubtensor, WrongNetwork)
 """What is the endpoint's fault, so that another one may do better; a refusal would be the same everywhere."""
@@ -239,11 +240,17 @@ class Session:
 
 def _keys(runtime: Runtime, entries: list[Entry]) -> dict[Entry, str]:
     """Storage keys of those entries whose item this runtime has."""
-    keys = {}
+    known, keys = runtime.keys, {}
+    if len(known) > _KNOWN_KEYS:
+        known.clear()
     for entry in entries:
-        item = runtime.item(entry.pallet, entry.item)
-        if item is not None:
-            keys[entry] = item.key(*entry.parts)
+        key = known.get(entry)
+        if key is None:
+            item = runtime.item(entry.pallet, entry.item)
+            if item is None:
+                continue
+            key = known[entry] = item.key(*entry.parts)
+        keys[entry] = key
     return keys
 
 

@@ -1,7 +1,7 @@
 """Stake: how much alpha who has on which hotkey on which subnet.
 
 The chain keeps a total by hotkey and subnet (TotalHotkeyAlpha) and each coldkey's shares in it, in one
-of three ways: as alpha itself (u64), as fixed-point shares (U64F64), as decimal floats (AlphaV2, which
+of three ways: as whole numbers (u64), as fixed-point shares (U64F64), as decimal floats (AlphaV2, which
 counts before Alpha where both hold an entry). Amounts reckoned from shares are those of the runtime to 1 RAO.
 """
 
@@ -119,19 +119,21 @@ def _stakes(
 
 
 def _alpha(share: Any, totals: Snapshot, pool: tuple[bytes, ...]) -> int:
-    if isinstance(share, int):  # the alpha itself
-        return share
     total = next((number for _, item in _SHARES if (number := as_number(totals.value(Entry(item, pool))))), None)
+    if total is None:  # where nothing counts the shares, whole ones are alpha, and any others are worth nothing
+        return share if isinstance(share, int) else 0
     alpha = decode.unsigned(totals[Entry("TotalHotkeyAlpha", pool)], 8)
     # to the nearest: decimal shares keep 21 digits of what can have more
-    return round(as_number(share) * alpha / total) if total else 0
+    return round(as_number(share) * alpha / total)
 
 
 def as_number(value: Any) -> Fraction:
-    """A share as an exact number: fixed-point bits, or a decimal float. Raises ChainMalformed."""
+    """A share as an exact number: whole, fixed-point bits, or a decimal float. Raises ChainMalformed."""
     match value:
         case None:
             return Fraction(0)
+        case int():
+            return Fraction(value)
         case {"bits": int(bits)}:
             return Fraction(bits, 2**64)
         case {"mantissa": int(mantissa), "exponent": int(exponent)} if abs(exponent) <= _MAX_EXPONENT:

@@ -64,7 +64,7 @@ class Subnet:
     """What a registration costs now."""
     registration_open: bool
     started: bool
-    """Whether start_call has run: before it there is no emission."""
+    """Whether start_call has run: before it there is no emission. True where the runtime has no start_call."""
     registered_at: Block
     emission: Rao
     """Alpha a block to its neurons and owner, where the chain keeps it."""
@@ -104,7 +104,8 @@ def _details(snapshot: Snapshot, netuid: Netuid) -> Subnet:
     numbers: dict[str, Any] = {
         name: decode.unsigned(snapshot[Entry(item, key)], size) for name, (item, size) in _NUMBERS.items()
     }
-    numbers["registration_open"], numbers["started"] = bool(numbers["registration_open"]), bool(numbers["started"])
+    numbers["registration_open"] = bool(numbers["registration_open"])
+    numbers["started"] = bool(numbers["started"]) or not snapshot.has("SubtokenEnabled")
     symbol = snapshot.value(Entry("TokenSymbol", key), raw=True)
     return Subnet(
         netuid=netuid,

@@ -6,7 +6,7 @@ import pytest
 from conformance_base import UNREGISTERED, Base, Made, Stage, fresh, has, needs
 
 from subnet.errors import ExtrinsicFailed, NotRegistered
-from subnet.types import Rao, rao
+from subnet.types import Rao, Uid, rao
 
 
 @pytest.mark.asyncio(loop_scope="class")
@@ -45,6 +45,35 @@ class NeuronConformance(Base):
         assert found.min_allowed_weights == 1
         assert found.activity_cutoff > 0
         assert found.registered_at == (await stage.chain.metagraph(made.netuid)).block_at_registration[0]
+
+    async def test_one_fact_read_in_several_ways_is_one(self, stage: Stage, made: Made) -> None:
+        chain, netuid = stage.chain, made.netuid
+        block = await chain.block_number()
+        metagraph = await chain.metagraph(netuid, block)
+        (details,) = [one for one in await chain.subnet_details(block) if one.netuid == netuid]
+        rules = await chain.hyperparameters(netuid, block)
+        assert (details.neurons, details.tempo, details.burn) == (len(metagraph), metagraph.tempo, rules.burn)
+        assert (details.owner, details.owner_hotkey) == (made.owner.ss58_address, metagraph.owner_hotkey)
+        assert (details.started, details.registered_at) == (rules.started, rules.registered_at)
+        validator, cold = made.validator.ss58_address, made.coldkey.ss58_address
+        # our node keeps shares in AlphaV2 whatever the shape, so where the metadata lack it there is nothing to see
+        if not stage.can.blocks or await has(chain, "SubtensorModule", "AlphaV2", validator, cold, netuid):
+            on_hotkey = await chain.stakes_on(validator, netuid, block)
+            assert abs(sum(one.alpha for one in on_hotkey) - int(metagraph.stake[1])) <= len(on_hotkey)
+            (mine,) = [one for one in on_hotkey if one.coldkey == cold]
+            assert mine in await chain.stakes_of(cold, block)
+        assert (await chain.balances([cold], block))[cold] == await chain.balance(cold, block)
+        rows = await chain.weights(netuid, block)
+        matrix = (await chain.weight_matrix(netuid, block)).toarray()
+        assert matrix.shape == (len(metagraph), len(metagraph))
+        for uid in range(len(metagraph)):
+            row = {int(column): int(matrix[uid, column]) for column in matrix[uid].nonzero()[0]}
+            assert row == {column: value for column, value in rows.get(Uid(uid), []) if value}
+        history = await chain.history(netuid, 1, block, block)
+        assert (history.hotkey, history.stake.tolist()) == ((validator,), [metagraph.stake[1]])
+        assert history.dividends.tolist() == [metagraph.dividends[1]]
+        keys = await chain.query_map("SubtensorModule", "Keys", netuid, block=block)
+        assert tuple(keys[uid] for uid in range(len(metagraph))) == metagraph.hotkeys
 
     async def test_a_hotkey_registers_once(self, stage: Stage, made: Made) -> None:
         with pytest.raises(ExtrinsicFailed) as caught:

@@ -71,6 +71,7 @@ def test_storage_indexes() -> None:
 
 def test_shares_of_every_generation() -> None:
     assert as_number(None) == 0
+    assert as_number(3) == 3
     assert as_number({"bits": 3 << 63}) == Fraction(3, 2)
     assert as_number({"mantissa": 15, "exponent": -1}) == Fraction(3, 2)
     for lie in ({"mantissa": 1, "exponent": 2**62}, {"mantissa": "1", "exponent": 1}, 1.5, "1"):
