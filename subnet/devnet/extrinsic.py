@@ -111,9 +111,53 @@ class Extrinsic:
     metadata_hash: bool
     call: Call
 
+    @property
+    def body(self) -> bytes:
+        return self.call.raw
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A signed extrinsic whose call (``body``) has not been decoded: that is work, and for a signer only."""
+
+    raw: bytes
+    hash: bytes
+    signer: bytes
+    scheme: str
+    signature: bytes
+    era: Era
+    nonce: int
+    tip: int
+    metadata_hash: bool
+    body: bytes
+
+    def open(self) -> Extrinsic:
+        """The extrinsic with its call; ScaleError if that can't be decoded."""
+        reader = Reader(self.raw, len(self.raw) - len(self.body))
+        call = RUNTIME_CALL.read(reader)
+        if reader.left:
+            raise ScaleError(f"{reader.left} bytes too many")
+        return Extrinsic(
+            self.raw,
+            self.hash,
+            self.signer,
+            self.scheme,
+            self.signature,
+            self.era,
+            self.nonce,
+            self.tip,
+            self.metadata_hash,
+            call,
+        )
+
 
 def decode(raw: bytes) -> Extrinsic:
-    """Take an extrinsic apart; ScaleError says what is wrong with it. Bare extrinsics are not taken from outside."""
+    """Take an extrinsic apart; ScaleError says what is wrong with it."""
+    return unwrap(raw).open()
+
+
+def unwrap(raw: bytes) -> Envelope:
+    """Take all but the call of an extrinsic apart; ScaleError says what is wrong. Bare ones are not taken."""
     if len(raw) > MAX_EXTRINSIC:
         raise ScaleError(f"longer than {MAX_EXTRINSIC} bytes")
     reader = Reader(raw)
@@ -131,21 +175,19 @@ def decode(raw: bytes) -> Extrinsic:
     mode = reader.byte()
     if nonce >= 1 << 32 or tip >= 1 << 64 or mode > 1:
         raise ScaleError("nonce, tip or metadata hash mode out of bounds")
-    call = RUNTIME_CALL.read(reader)
-    if reader.left:
-        raise ScaleError(f"{reader.left} bytes too many")
-    return Extrinsic(raw, blake2_256(raw), signer, scheme, signature, era, nonce, tip, mode == 1, call)
+    body = raw[reader.at :]
+    return Envelope(raw, blake2_256(raw), signer, scheme, signature, era, nonce, tip, mode == 1, body)
 
 
-def payload(extrinsic: Extrinsic, implicit: bytes) -> bytes:
+def payload(extrinsic: Envelope | Extrinsic, implicit: bytes) -> bytes:
     """What the signer signed; ``implicit`` is spec and transaction version, genesis hash and birth block's hash."""
     mode = b"\1" if extrinsic.metadata_hash else b"\0"
     extra = extrinsic.era.raw + compact(extrinsic.nonce) + compact(extrinsic.tip) + mode
-    data = extrinsic.call.raw + extra + implicit + b"\0"
+    data = extrinsic.body + extra + implicit + b"\0"
     return blake2_256(data) if len(data) > 256 else data
 
 
-def verify(extrinsic: Extrinsic, implicit: bytes) -> bool:
+def verify(extrinsic: Envelope | Extrinsic, implicit: bytes) -> bool:
     """Whether the signature is the signer's over this call on this chain."""
     # verify_bytes refuses, as sp_core does, what a browser extension wrapped in <Bytes>
     return verify_bytes(extrinsic.scheme.lower(), extrinsic.signer, payload(extrinsic, implicit), extrinsic.signature)

@@ -11,17 +11,19 @@ import time
 from dataclasses import dataclass, replace
 
 from subnet.devnet.chain import Chain
-from subnet.devnet.extrinsic import Extrinsic, decode, verify
-from subnet.devnet.pallet import DispatchFailed
+from subnet.devnet.extrinsic import Envelope, Extrinsic, unwrap, verify
+from subnet.devnet.pallet import CallSpec, DispatchFailed
+from subnet.devnet.pallets.balances import free
 from subnet.devnet.pallets.subtensor_errors import BAD_REQUEST, POOL_CODES
 from subnet.devnet.pallets.system import BLOCK_HASH_COUNT, System
 from subnet.devnet.rpc import RpcError
-from subnet.devnet.scale import ScaleError
+from subnet.devnet.scale import Reader, ScaleError
 
 MAX_COUNT = 8192
 MAX_BYTES = 32 * 1024 * 1024
 MAX_AHEAD = 4096  # nonces that a sender may be ahead of its account
 MAX_WAIT = 600.0  # seconds that an extrinsic may wait for the nonces before it
+MAX_FREE = 64 * 1024  # bytes of an extrinsic that pays no fee
 MAX_BLOCK_BYTES = 5 * 1024 * 1024
 MAX_BLOCK_COUNT = 2048
 MAX_BLOCK_WEIGHT = 3 * 10**12  # picoseconds: three quarters of the real chain's four seconds
@@ -66,12 +68,17 @@ class Pool:
     def submit(self, raw: bytes) -> tuple[Extrinsic, Extrinsic | None]:
         """Take an extrinsic in; returns it and the one it replaced, if any. RpcError says why not."""
         try:
-            extrinsic = decode(raw)
+            envelope = unwrap(raw)
+            spec = self.chain.runtime.call_type.spec(Reader(envelope.body))
+            if envelope.hash in self.by_hash:
+                raise RpcError(1013, "Transaction Already Imported", f"(0x{envelope.hash.hex()})")
+            self._check_envelope(envelope, spec)
+            extrinsic = envelope.open()
         except (ScaleError, RecursionError) as error:
             raise RpcError(1002, "Verification Error: the extrinsic can't be decoded", str(error)) from None
-        if extrinsic.hash in self.by_hash:
-            raise RpcError(1013, "Transaction Already Imported", f"(0x{extrinsic.hash.hex()})")
-        self.check(extrinsic)
+        if self._weight(extrinsic) > MAX_BLOCK_WEIGHT:
+            raise Invalid(EXHAUSTS)
+        self._check_call(extrinsic)
         old = self._make_room(extrinsic)
         pooled = Pooled(extrinsic, self._order, extrinsic.era.birth(self.chain.head.number + 1), time.monotonic())
         self._order += 1
@@ -80,8 +87,8 @@ class Pool:
         self._bytes += len(raw)
         return extrinsic, old
 
-    def check(self, extrinsic: Extrinsic) -> None:
-        """Whether the extrinsic may go into the next block, or into one after; RpcError says why not."""
+    def _check_envelope(self, extrinsic: Envelope, spec: CallSpec) -> None:
+        """All that can be said before the call is decoded, which is the most work; RpcError says why not."""
         if extrinsic.metadata_hash:
             raise RpcError(
                 1011,
@@ -90,14 +97,17 @@ class Pool:
             )
         if not verify(extrinsic, self.chain.implicit(self._birth_hash(extrinsic))):
             raise Invalid(BAD_PROOF)
-        if self._weight(extrinsic) > MAX_BLOCK_WEIGHT:
-            raise Invalid(EXHAUSTS)
         nonce = self.nonce(extrinsic.signer)
         if extrinsic.nonce < nonce:
             raise Invalid(STALE)
         if extrinsic.nonce - nonce > MAX_AHEAD:
             raise Invalid(FUTURE)
-        self._check_call(extrinsic)
+        runtime, length = self.chain.runtime, len(extrinsic.raw)
+        if not runtime.pays(spec) and length > MAX_FREE:
+            raise Invalid(EXHAUSTS)
+        fee = runtime.least_fee(spec, length, extrinsic.tip)
+        if fee and free(self.chain.state, extrinsic.signer) < fee:
+            raise Invalid(PAYMENT)
 
     def _weight(self, extrinsic: Extrinsic) -> int:
         return self.chain.runtime.weight(extrinsic.call)["ref_time"]
@@ -114,7 +124,7 @@ class Pool:
                 code = POOL_CODES.get(failure.error, BAD_REQUEST)  # type: ignore[call-overload]
                 raise Invalid(f"Custom error: {code}") from None
 
-    def _birth_hash(self, extrinsic: Extrinsic) -> bytes:
+    def _birth_hash(self, extrinsic: Envelope) -> bytes:
         era, coming = extrinsic.era, self.chain.head.number + 1
         if not era.period:
             return self.chain.genesis_hash

@@ -85,14 +85,19 @@ class CallType(Scale[Call]):
 
     def read(self, reader: Reader) -> Call:
         start = reader.at
+        spec = self.spec(reader)
+        args = spec.read(reader)
+        return Call(spec, args, reader.data[start : reader.at])
+
+    def spec(self, reader: Reader) -> CallSpec:
+        """Which call it is, by its first two bytes."""
         pallet = self.pallets.get(reader.byte())
         if pallet is None:
             raise ScaleError("no such pallet")
         spec = pallet.calls.get(reader.byte())
         if spec is None:
             raise ScaleError(f"no such call in {pallet.name}")
-        args = spec.read(reader)
-        return Call(spec, args, reader.data[start : reader.at])
+        return spec
 
     def encode(self, value: Call) -> bytes:
         return value.raw
@@ -120,7 +125,7 @@ class Runtime:
         calls = [Variant(p.name, p.index, [(None, t.calls)]) for p, t in rows if t.calls]
         events = [Variant(p.name, p.index, [(None, t.events)]) for p, t in rows if t.events]
         errors = [Variant(p.name, p.index, [(None, t.errors)]) for p, t in rows if t.errors]
-        call_type = CallType({pallet.index: pallet for pallet in self.pallets}, calls)
+        call_type = self.call_type = CallType({pallet.index: pallet for pallet in self.pallets}, calls)
         event_type: Scale[Any] = s.Enum("node_subtensor_runtime::RuntimeEvent", events)
         self._enums = (call_type, event_type, s.Enum("node_subtensor_runtime::RuntimeError", errors))
         self.activate()
@@ -231,8 +236,18 @@ class Runtime:
 
     def fee(self, call: Call, length: int, tip: int = 0) -> int:
         """What a call costs in RAO: its weight at 0.0005 RAO a picosecond, a RAO a byte, and the tip."""
-        pays = call.spec.pays and call.spec.name not in self._free
-        return (BASE_WEIGHT * call.count() // 2000 + length if pays else 0) + tip
+        return self._price(call.count(), length) + tip if self.pays(call.spec) else tip
+
+    def least_fee(self, spec: CallSpec, length: int, tip: int) -> int:
+        """What it costs at least, before it is decoded."""
+        return self._price(1, length) + tip if self.pays(spec) else tip
+
+    def pays(self, spec: CallSpec) -> bool:
+        return spec.pays and spec.name not in self._free
+
+    @staticmethod
+    def _price(calls: int, length: int) -> int:
+        return BASE_WEIGHT * calls // 2000 + length
 
     def can_pay(self, ctx: Context, extrinsic: Extrinsic) -> bool:
         fee = self.fee(extrinsic.call, len(extrinsic.raw), extrinsic.tip)

@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 T = TypeVar("T")
 K = TypeVar("K")
 
+MAX_CALLS = 16_384  # in one extrinsic; more than a block takes
 MAX_DEPTH = 32  # of calls within calls; the real chain stops at 256 of any nesting
 
 
@@ -29,12 +30,13 @@ class ScaleError(ValueError):
 class Reader:
     """A cursor over bytes; every read is checked against the end."""
 
-    __slots__ = ("at", "data", "depth")
+    __slots__ = ("at", "data", "depth", "lazies")
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self.data = data
         self.at = at
         self.depth = 0
+        self.lazies = 0
 
     @property
     def left(self) -> int:
@@ -398,8 +400,11 @@ class Lazy(Scale[T]):
 
     def read(self, reader: Reader) -> T:
         reader.depth += 1
+        reader.lazies += 1
         if reader.depth > MAX_DEPTH:
             raise ScaleError("nested too deeply")
+        if reader.lazies > MAX_CALLS:
+            raise ScaleError(f"more than {MAX_CALLS} calls")
         try:
             return self.resolve().read(reader)
         finally:

@@ -12,7 +12,7 @@ from substrateinterface import Keypair, KeypairType
 
 from subnet.devnet import pool as pools
 from subnet.devnet.chain import Chain
-from subnet.devnet.extrinsic import MAX_EXTRINSIC
+from subnet.devnet.extrinsic import MAX_EXTRINSIC, Envelope, Extrinsic
 from subnet.devnet.pool import Pool
 from subnet.devnet.rpc import RpcError
 from subnet.devnet.runtime import BASE_WEIGHT
@@ -207,12 +207,31 @@ def test_more_calls_than_a_block_holds_are_refused(pool: Pool, signed: Sign, ben
 
 def test_a_free_batch_weighs_as_much_as_its_items(pool: Pool, signed: Sign, bench: Any) -> None:
     nobody = Keypair.create_from_uri("//nobody")
-    args = {"netuids": [1] * 12_001, "commit_hashes": [bytes(32)] * 12_001}
+    args: dict[str, Any] = {"netuids": [1] * 2000, "commit_hashes": [bytes(32)] * 2000}
     raw = signed(bench.chain, nobody, bench.call("SubtensorModule", "batch_commit_weights", **args), 0)
-    assert refusal(pool, raw) == (1002, "longer than 262144 bytes")
+    assert len(raw) > pools.MAX_FREE
+    assert refusal(pool, raw) == (1010, pools.EXHAUSTS)
     args = {"netuids": [1] * 12_001, "weights": [[]] * 12_001, "version_keys": [0] * 12_001}
     raw = signed(bench.chain, nobody, bench.call("SubtensorModule", "batch_set_weights", **args), 0)
     assert refusal(pool, raw) == (1010, pools.EXHAUSTS)
+
+
+def test_a_call_is_decoded_for_its_signer_only(
+    pool: Pool, signed: Sign, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = bench.call("Utility", "batch", calls=[bench.call("System", "remark", remark=b"")] * 1000)
+    forged, unknown, poor = (bytearray(signed(bench.chain, ALICE, many, 0)) for _ in range(3))
+    forged[50] ^= 1
+    unknown[-len(many.raw)] = 250  # no such pallet
+    poor = bytearray(signed(bench.chain, Keypair.create_from_uri("//poor"), many, 0))
+
+    def decoded(envelope: Envelope) -> Extrinsic:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(Envelope, "open", decoded)
+    assert refusal(pool, bytes(forged)) == (1010, pools.BAD_PROOF)
+    assert refusal(pool, bytes(unknown)) == (1002, "no such pallet")
+    assert refusal(pool, bytes(poor)) == (1010, pools.PAYMENT)
 
 
 def test_a_longer_one_than_the_limit_is_refused(pool: Pool, signed: Sign, bench: Any) -> None:
