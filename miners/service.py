@@ -47,7 +47,8 @@ class Address:
 
     ``external_ip`` and ``external_port`` default to what it listens on; a host that means every
     interface (0.0.0.0, ::) needs an ``external_ip``. ``insecure`` also serves unsigned requests,
-    on loopback only. Raises ConfigError for what can't work.
+    on loopback only. ``proxies`` are reverse proxies whose X-Forwarded-For is believed. Raises ConfigError for
+    what can't work.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +56,7 @@ class Address:
     external_ip: str | None = None
     external_port: int | None = None
     insecure: bool = False
+    proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         listen = _ip(self.host, "--host")
@@ -63,6 +65,8 @@ class Address:
                 f"--insecure on {self.host} would serve strangers unsigned",
                 remedy="Use --host 127.0.0.1 with --insecure, or leave --insecure out.",
             )
+        for proxy in self.proxies:
+            _ip(proxy, "--trusted-proxy")
         if _ip(self.announced_ip, "--external-ip").is_unspecified:
             raise ConfigError(
                 f"{self.host} is every interface, no address to announce",
@@ -168,6 +172,7 @@ class MinerService(Service):
             host=self.address.host,
             port=self.address.port,
             reuse_port=self._worker is not None,
+            proxies=self.address.proxies,
             limits=self._limits or Limits(),
             admit=self._admit,
             nonces=self._nonces,

@@ -18,7 +18,7 @@ import ipaddress
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -26,7 +26,7 @@ import aiohttp
 from aiohttp import web
 
 from subnet import auth, codec, frames
-from subnet.admission import Buckets, Limits, address_key
+from subnet.admission import Buckets, Limits
 from subnet.connections import FrontDoor
 from subnet.errors import (
     BodyTooLarge,
@@ -98,13 +98,19 @@ class _Exchange:
     proved: bool = False
     """Signature and replay checked: from here on, replies are signed too."""
 
+    @property
+    def priority(self) -> float:
+        """What decides who is served first where not all can be: the caller's stake, in RAO."""
+        return 0.0 if self.caller.neuron is None else float(self.caller.neuron.stake)
+
 
 class Axon:
     """Serves handlers over HTTP, each request authenticated by btauth/1, each reply signed (a receipt).
 
     ``key`` is the miner's hotkey; ``netuid`` and ``genesis_hash`` go into receipts. ``port`` 0 takes any free one
     (read it back from :attr:`port`); ``reuse_port`` lets other processes of this user serve it too (SO_REUSEPORT:
-    the kernel deals the connections out). ``admit`` decides who is served (default: any signed caller).
+    the kernel deals the connections out). ``proxies`` are the addresses of reverse proxies whose X-Forwarded-For
+    is believed. ``admit`` decides who is served (default: any signed caller).
     ``nonces`` remembers accepted requests (default: private memory). ``insecure`` serves unsigned requests too, for
     people with curl, and only on loopback. Raises ConfigError for a combination that can't be.
     """
@@ -118,6 +124,7 @@ class Axon:
         host: str = "127.0.0.1",
         port: int = 0,
         reuse_port: bool = False,
+        proxies: Collection[str] = (),
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         admit: Admit | None = None,
         nonces: NonceTable | None = None,
@@ -128,7 +135,7 @@ class Axon:
             raise ConfigError(f"insecure serves strangers unsigned, so only on loopback, not on {host}")
         self.hotkey = canonical_ss58(key.ss58_address)
         self.host, self.port = host, port
-        self._reuse_port = reuse_port
+        self._reuse_port, self._proxies = reuse_port, tuple(proxies)
         self.limits = limits
         self.stats = AxonStats()
         self._key, self._scheme = key, scheme_of(key)
@@ -168,6 +175,7 @@ class Axon:
         self._http = FrontDoor(
             self._answer,
             limits=self.limits,
+            proxies=self._proxies,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=self.limits.keepalive,
@@ -211,9 +219,9 @@ class Axon:
     # One request, top to bottom.
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._http is not None:
-            self._http.greet(request)
-        exchange = _Exchange(request, request.raw_path, address_key(request.remote or ""))
+        assert self._http is not None  # noqa: S101 - the request came through it
+        self._http.greet(request)
+        exchange = _Exchange(request, request.raw_path, self._http.source(request))
         self.stats.in_flight += 1
         self._idle.clear()
         try:
@@ -221,7 +229,7 @@ class Axon:
             arguments = (message, exchange.caller) if found.takes_caller else (message,)
             if found.declared.stream:
                 return await self._stream(exchange, found, message, arguments)
-            reply = await self._workers.run(found, message, arguments)
+            reply = await self._workers.run(found, message, arguments, exchange.priority)
             response = self._response(exchange, 200, self._encoded(exchange, found, reply))
             self.stats.served += 1
             return response
@@ -329,7 +337,9 @@ class Axon:
         """
         assert self._http is not None  # noqa: S101 - a request came through it
         with self._http.cancelled_when_lost(exchange.request):
-            async with contextlib.aclosing(self._workers.stream(found, message, arguments)) as messages:
+            async with contextlib.aclosing(
+                self._workers.stream(found, message, arguments, exchange.priority)
+            ) as messages:
                 first = await anext(messages, None)
                 kind = frames.LINES if exchange.json else frames.CONTENT_TYPE
                 response = web.StreamResponse(headers={"Content-Type": kind, "Server": "subnet"})

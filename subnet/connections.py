@@ -8,10 +8,11 @@ less than anything it could ask for, and leaves file descriptors for everybody e
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import resource
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -25,17 +26,23 @@ log = logging.getLogger(__name__)
 SPARE_FILES: Final = 128
 """File descriptors that are left for all else: the chain, the store, logs, models."""
 _FEWEST: Final = 16
+_MOST_HOPS: Final = 8
 
 
 class FrontDoor(web.Server):
-    """A :class:`aiohttp.web.Server` that counts its connections; ``options`` are those of aiohttp's."""
+    """A :class:`aiohttp.web.Server` that counts its connections; ``options`` are those of aiohttp's.
 
-    def __init__(self, handler: Any, *, limits: Limits, **options: Any) -> None:
+    ``proxies`` are the addresses of proxies that stand before it: what they forward is counted by the address
+    that they name in X-Forwarded-For, and their own connections are bounded in total only.
+    """
+
+    def __init__(self, handler: Any, *, limits: Limits, proxies: Collection[str] = (), **options: Any) -> None:
         super().__init__(handler, logger=_http_log, **options)
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = max(_FEWEST, min(limits.connections, files - SPARE_FILES))
         self._most_each = limits.connections_each
         self._patience = limits.first_request
+        self._proxies = frozenset(map(address_key, proxies))
         self._by_address: Counter[str] = Counter()
         self._address_of: dict[Any, str] = {}
         self._silent: dict[Any, asyncio.TimerHandle] = {}
@@ -49,7 +56,8 @@ class FrontDoor(web.Server):
     def admits(self, transport: asyncio.BaseTransport) -> bool:
         """Whether there is room for this connection. Where all places are taken, it gets that of whoever has
         been silent for longest, so that silent connections displace each other and nobody who asks."""
-        if self._by_address[_address(transport)] >= self._most_each:
+        address = _address(transport)
+        if self._by_address[address] >= self._most_each and address not in self._proxies:
             self.turned_away += 1
             return False
         if len(self._address_of) >= self._most:
@@ -81,6 +89,22 @@ class FrontDoor(web.Server):
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]
+
+    def source(self, request: web.BaseRequest) -> str:
+        """The address that a request is counted by: its connection's, or, behind a proxy that is trusted, the last
+        one in X-Forwarded-For that is no such proxy. What stands before that is the caller's own invention."""
+        address = address_key(request.remote or "")
+        if address not in self._proxies:
+            return address
+        named = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
+        for hop in reversed(named[-_MOST_HOPS:]):
+            try:
+                hop_key = address_key(str(ipaddress.ip_address(hop.strip())))
+            except ValueError:
+                return address
+            if hop_key not in self._proxies:
+                return hop_key
+        return address
 
     def expects(self, handler: Any) -> None:
         """From now on there is a deadline for a request's whole headers."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 from subnet.admission import Limits
 from subnet.errors import Busy, HandlerFailed, HandlerTimeout, NotPermitted, RateLimited, WireError
 from subnet.routes import Route
+from subnet.slots import Slots
 from subnet.synapse import Message, Synapse, check_reply
 from subnet.threads import Threads
 
@@ -32,10 +33,7 @@ class Workers:
     """The slots, the queue and the threads of one axon; :meth:`start` and :meth:`stop` on its loop."""
 
     def __init__(self, limits: Limits) -> None:
-        self.waiting = 0
-        """Requests that wait for a slot right now."""
-        self._limits = limits
-        self._slots = asyncio.Semaphore(limits.running)
+        self._slots = Slots(limits.running, limits.queue)
         self._threads = Threads(limits.threads, "handler")
 
     def start(self) -> None:
@@ -45,36 +43,39 @@ class Workers:
         """End the threads as they become free; nobody waits for one that hangs."""
         self._threads.stop()
 
-    async def run(self, found: Route, request: Synapse[Any], arguments: tuple[Any, ...]) -> Message:
+    async def run(
+        self, found: Route, request: Synapse[Any], arguments: tuple[Any, ...], priority: float = 0.0
+    ) -> Message:
         """The handler's reply to ``request``, checked. Queue and handler together have the synapse's timeout.
+
+        The higher the ``priority``, the sooner it gets a slot where all are taken.
 
         Raises Busy, HandlerTimeout, HandlerFailed, and what a handler may refuse with on purpose
         (NotPermitted, RateLimited, Busy).
         """
-        self._check_queue()
         limit = asyncio.timeout(found.declared.timeout)
         try:
             async with limit:
+                await self._slots.take(priority)
                 reply = await self._in_slot(found, arguments)
         except _USER_CODE as error:
             raise _told(error, found, limit) from None
         return _checked(found, request, reply)
 
     async def stream(
-        self, found: Route, request: Synapse[Any], arguments: tuple[Any, ...]
+        self, found: Route, request: Synapse[Any], arguments: tuple[Any, ...], priority: float = 0.0
     ) -> AsyncGenerator[Message, None]:
         """The handler's messages, checked, one by one; nothing is computed ahead of who takes them.
 
         Raises as :meth:`run`. To close it ends the handler: an async one at once, a plain one after the
         message that it is at. The handler's slot is taken until then.
         """
-        self._check_queue()
         loop = asyncio.get_running_loop()
         end = loop.time() + found.declared.timeout
         limit = asyncio.timeout_at(end)
         try:
             async with limit:
-                await self._take_slot()
+                await self._slots.take(priority)
         except _USER_CODE as error:
             raise _told(error, found, limit) from None
         source: Any = None
@@ -115,19 +116,7 @@ class Workers:
         finally:
             self._slots.release()
 
-    def _check_queue(self) -> None:
-        if self._slots.locked() and self.waiting >= self._limits.queue:
-            raise Busy(f"{self.waiting} requests are waiting already", retry_after=1.0)
-
-    async def _take_slot(self) -> None:
-        self.waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self.waiting -= 1
-
     async def _in_slot(self, found: Route, arguments: tuple[Any, ...]) -> Any:
-        await self._take_slot()
         if found.is_async:
             try:
                 return await found.handler(*arguments)

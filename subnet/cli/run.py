@@ -63,6 +63,10 @@ MetricsPort = Annotated[
 Workers = Annotated[
     int, typer.Option("--workers", min=1, max=256, help="Miner: processes that serve the port together.")
 ]
+TrustedProxy = Annotated[
+    list[str] | None,
+    typer.Option("--trusted-proxy", metavar="IP", help="Miner: a reverse proxy whose X-Forwarded-For is believed."),
+]
 ShareModel = Annotated[
     bool, typer.Option("--share-model", help="Miner: load() once, before the workers are forked, not in each.")
 ]
@@ -84,6 +88,7 @@ def command(
     external_ip: ExternalIp = None,
     external_port: ExternalPort = None,
     insecure: Insecure = False,
+    trusted_proxy: TrustedProxy = None,
     workers: Workers = 1,
     share_model: ShareModel = False,
     metrics_port: MetricsPort = None,
@@ -106,15 +111,15 @@ def command(
             "--workers and --share-model are for miners of several processes",
             remedy="Leave them out for a validator; give --workers N with --share-model.",
         )
-    worker = None
+    worker, proxies = None, tuple(trusted_proxy or ())
     if isinstance(neuron, Miner) and workers > 1:
-        Address(host, port, external_ip, external_port, insecure)  # what can't work is said once
+        Address(host, port, external_ip, external_port, insecure, proxies)  # what can't work is said once
         worker, port = _multiply(neuron, host, port, workers, share_model=share_model)
     metrics = Metrics(netuid=netuid, hotkey=signer.ss58_address, role=role)
     if metrics_port is not None and (worker is None or worker.number == 0):
         log.info("metrics", extra={"url": f"http://127.0.0.1:{metrics.serve(metrics_port)}/metrics"})
     if isinstance(neuron, Miner):
-        address = Address(host, port, external_ip, external_port, insecure)
+        address = Address(host, port, external_ip, external_port, insecure, proxies)
         live = _mine(neuron, signer, netuid, address, folder, metrics, worker, share_model)
     else:
         live = _validate(neuron, signer, netuid, folder, metrics)

@@ -14,6 +14,7 @@ import aiohttp
 import msgpack
 import numpy as np
 import pytest
+from multidict import CIMultiDict
 from substrateinterface import Keypair
 
 from subnet import auth, codec
@@ -416,7 +417,7 @@ class TestFullQueue:
     ) -> None:
         body = codec.encode(Slow())
         waiting = [asyncio.ensure_future(post(http, axon, body, path="/Slow")) for _ in range(5)]
-        await until(lambda: axon._workers.waiting == 3)
+        await until(lambda: axon._workers._slots.waiting == 3)
         status, headers, error = await post(http, axon, body, path="/Slow")
         assert (status, error["code"], headers["Retry-After"]) == (503, "wire.busy", "1")
         handlers.gate.set()
@@ -635,3 +636,38 @@ async def _dropped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     with contextlib.suppress(ConnectionError):
         assert await asyncio.wait_for(reader.read(1), PATIENCE) == b""
     writer.close()
+
+
+class TestProxies:
+    """The addresses that requests are counted by, as a proxy on this host names them."""
+
+    PROXY = "127.0.0.1"
+
+    @pytest.fixture
+    def limits(self) -> Limits:
+        return Limits(address_rate=0.001, address_burst=1)
+
+    async def _ask(self, http: aiohttp.ClientSession, port: int, *forwarded: str) -> int:
+        headers = CIMultiDict([("X-Forwarded-For", one) for one in forwarded])
+        async with http.get(f"http://127.0.0.1:{port}/", headers=headers) as response:
+            return response.status
+
+    async def test_behind_a_trusted_proxy_each_caller_has_its_own_budget(
+        self, limits: Limits, http: aiohttp.ClientSession
+    ) -> None:
+        async with Axon(MINER, limits=limits, proxies=[self.PROXY, "10.0.0.9"]) as axon:
+            assert await self._ask(http, axon.port, "9.9.9.9, 1.2.3.4") == 405
+            assert await self._ask(http, axon.port, "8.8.8.8, 1.2.3.4, 10.0.0.9") == 429  # the same, by two proxies
+            assert await self._ask(http, axon.port, "8.8.8.8", "1.2.3.4") == 429  # the header twice is one list
+            assert await self._ask(http, axon.port, "1.2.3.5") == 405
+            assert await self._ask(http, axon.port, "2001:db8::1") == 405
+            assert await self._ask(http, axon.port, "2001:db8::2") == 429  # one /64 is one caller
+            assert await self._ask(http, axon.port, "nonsense") == 405  # then it is the proxy's own
+            assert await self._ask(http, axon.port) == 429
+
+    async def test_from_anybody_else_the_header_means_nothing(
+        self, limits: Limits, http: aiohttp.ClientSession
+    ) -> None:
+        async with Axon(MINER, limits=limits) as axon:
+            assert await self._ask(http, axon.port, "1.2.3.4") == 405
+            assert await self._ask(http, axon.port, "1.2.3.5") == 429
