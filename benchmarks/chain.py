@@ -221,12 +221,12 @@ def soak(blocks: int) -> list[Row]:
 
 
 def of_client(name: str) -> Callable[[str | None], list[Row]]:
-    """A group of chain_client.py, which needs this module."""
+    """A group of _chain_client.py, which needs this module."""
 
     def group(bittensor: str | None) -> list[Row]:
-        import chain_client
+        import _chain_client
 
-        return chain_client.GROUPS[name](bittensor)
+        return _chain_client.GROUPS[name](bittensor)
 
     return group
 

@@ -92,6 +92,7 @@ def as_data(metagraph: Metagraph) -> dict[str, Any]:
                 "coldkey": neuron.coldkey,
                 "axon": neuron.axon.url if neuron.axon else None,
                 "stake_rao": neuron.stake,
+                "tao_stake_rao": neuron.tao_stake,
                 "active": neuron.active,
                 "validator_permit": neuron.validator_permit,
                 "validator_trust": neuron.validator_trust,
