@@ -52,7 +52,8 @@ def chain() -> Iterator[Watched]:
     log.addHandler(refusals)
     log.setLevel(logging.INFO)
     try:
-        with devnet(block_time=0.25, tempo=8) as node:
+        # a shielded extrinsic is valid for 8 blocks: long enough for a client on a slow machine
+        with devnet(block_time=1.0, tempo=4) as node:
             yield Watched(node, refusals.names)
     finally:
         log.setLevel(level)

@@ -67,7 +67,7 @@ def test_the_metagraph_says_what_the_state_says(seen: dict[str, Any]) -> None:
     miner = seen["metagraph"][seen["uids"]["miner"]]
     assert miner["axon"] == "10.1.2.3:8091"
     assert seen["neurons"] == seen["full_neurons"] == [row["hotkey"] for row in seen["metagraph"]]
-    assert seen["hyperparameters"]["tempo"] == 8
+    assert seen["hyperparameters"]["tempo"] == 4
     assert seen["hyperparameters"]["commit_reveal_weights_enabled"] is False
 
 
@@ -82,7 +82,7 @@ def test_weights_are_set_and_pay(seen: dict[str, Any]) -> None:
     validator, miner = (seen["metagraph"][seen["uids"][role]] for role in ("validator", "miner"))
     assert seen["weights"] == {str(validator["uid"]): {str(miner["uid"]): 1.0}}
     assert (miner["incentive"], validator["dividends"]) == (1.0, 1.0)
-    assert miner["alpha_rao"] > TAO
+    assert miner["alpha_rao"] > 0
 
 
 def test_btcli_query_metagraph(seen: dict[str, Any], chain: Watched, home: Path) -> None:

@@ -375,3 +375,15 @@ def test_generic_types_have_the_parameters_that_polkadot_js_reads() -> None:
     assert params["frame_system::EventRecord"] == ["E", "T"]
     extrinsic = "sp_runtime::generic::unchecked_extrinsic::UncheckedExtrinsic"
     assert params[extrinsic] == ["Address", "Call", "Signature", "Extra"]
+
+
+def test_a_legacy_chain_answers_too(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(tempo_rule="legacy")
+    bench.subnet(1)
+    for name in runtime().methods:
+        inputs = described()[name]["inputs"]
+        if [argument for argument, _ in inputs] == ["netuid"]:
+            assert ask(bench, name, U16.encode(1))
+    due = ask(bench, "SubnetInfoRuntimeApi_get_next_epoch_start_block", U16.encode(1))
+    assert (due + 1 + 2) % (5 + 1) == 0
+    assert due > bench.chain.head.number
