@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from chain_peers import GENESIS, Hang, HangUp, Peer, Refuse, peer, polite
+from chain_peers import GENESIS, Hang, HangUp, Peer, Refuse, peer, polite, until
 
+from subnet.chain import Chain
 from subnet.chain import endpoints as module
 from subnet.chain.connection import Connection
 from subnet.chain.endpoints import LAG, LONGEST_REST, Endpoints
@@ -193,7 +194,7 @@ async def test_nobody_at_the_first() -> None:
 async def test_a_first_that_does_not_come_to_itself(fault: Exception) -> None:
     first = Node("a")
     first.fault, first.faulty_methods = fault, ("chain_getBlockHash",)
-    async with served(first, Node("b")) as (a, b), connected(a.url, b.url, timeout=10.0) as connection:
+    async with served(first, Node("b")) as (a, b), connected(a.url, b.url, timeout=5.0) as connection:
         assert await connection.read(ask) == "b"
 
 
@@ -203,7 +204,7 @@ async def test_a_read_goes_on_at_the_next_under_the_same_deadline(fault: Excepti
     async with served(first, second) as (a, b), connected(a.url, b.url, timeout=60.0) as connection:
         assert await connection.read(ask) == "a"
         first.fault = fault
-        connection.timeout = 10.0
+        connection.timeout = 5.0
         assert await connection.read(ask) == "b"
         assert connection.endpoint == b.url
         first.fault = None
@@ -288,12 +289,26 @@ async def test_a_node_that_is_behind_is_passed_by_and_used_where_it_is_the_last(
         assert connection.endpoints.floor() == 100
 
 
+async def test_waiting_for_a_block_does_not_go_back_with_the_endpoint() -> None:
+    first, second = Node("a", head=100), Node("b", head=98)  # no further behind than nodes are
+    async with served(first, second) as (a, b), connected(a.url, b.url) as connection:
+        chain = Chain(connection, GENESIS, 1)
+        assert await chain.wait_for_block(100) == 100
+        first.fault, first.faulty_methods = HangUp(), ("chain_getBlockHash", "chain_getHeader")
+        waiting = asyncio.create_task(chain.wait_for_block(97))
+        await until(lambda: b.asked.count("chain_getHeader") > 2)
+        assert not waiting.done()
+        second.head = 101
+        assert await waiting == 101
+        assert await chain.wait_for_block(97) == 101
+
+
 async def test_calls_at_once_survive_a_fail_over() -> None:
     first = Node("a")
     async with served(first, Node("b")) as (a, b), connected(a.url, b.url) as connection:
         assert await connection.read(ask) == "a"
         first.fault = Hang()
-        connection.timeout = 10.0
+        connection.timeout = 5.0
         answers = await asyncio.gather(*(connection.read(ask) for _ in range(20)))
     assert set(answers) == {"b"}
 
