@@ -129,12 +129,15 @@ def sign(
     mode: bytes = b"\0",
     genesis: bytes | None = None,
     spec_version: int | None = None,
+    transaction_version: int | None = None,
 ) -> bytes:
     """A signed extrinsic as bytes; ``era`` is its two bytes and its birth block's hash."""
     era_raw, birth = era or (b"\0", chain.genesis_hash)
     implicit = chain.implicit(birth)
     if spec_version is not None:
         implicit = spec_version.to_bytes(4, "little") + implicit[4:]
+    if transaction_version is not None:
+        implicit = implicit[:4] + transaction_version.to_bytes(4, "little") + implicit[8:]
     if genesis is not None:
         implicit = implicit[:8] + genesis + (birth if era else genesis)
     extra = era_raw + compact(nonce) + compact(tip) + mode

@@ -69,7 +69,7 @@ def test_a_flipped_bit_is_a_bad_signature(pool: Pool, signed: Sign, bench: Any) 
     assert refusal(pool, bytes(raw)) == (1010, pools.BAD_PROOF)
 
 
-@pytest.mark.parametrize("lie", [{"genesis": b"\1" * 32}, {"spec_version": 293}])
+@pytest.mark.parametrize("lie", [{"genesis": b"\1" * 32}, {"spec_version": 293}, {"transaction_version": 9}])
 def test_another_chain_or_version_is_a_bad_signature(pool: Pool, signed: Sign, bench: Any, lie: dict[str, Any]) -> None:
     assert refusal(pool, signed(bench.chain, ALICE, transfer(bench.chain), 0, **lie)) == (1010, pools.BAD_PROOF)
 
