@@ -44,7 +44,8 @@ logger = logging.getLogger(__name__)
 SLOT_MS = 12_000
 LAST_MOMENT = 2**64 - 1  # what a clock can say at most, should somebody set it there
 EXTRINSICS = Vec(BYTES)
-SALT_KEY = b":subnet:salt"  # makes each fresh chain's genesis its own, and what follows a return to a snapshot
+SALT_KEY = b":subnet:salt"  # makes each fresh chain's genesis its own
+BRANCH_KEY = b":subnet:branch"  # makes what follows a return to a snapshot, or the loading of a dump, its own
 METADATA_KEY = b":subnet:metadata"  # clients cache metadata by genesis and version: another one, another genesis
 CODE_KEY = b":code"
 Fill = Callable[[Context, Runtime], None]
@@ -87,7 +88,7 @@ class Chain:
         genesis = store.block(0)
         assert genesis is not None  # noqa: S101 - a store with a head has a genesis
         self.genesis_hash = genesis.hash
-        self._salt = store.meta("salt") or self.state.read(SALT_KEY)
+        self._branch = store.meta("branch")
         self.ahead_ms = int(store.meta("clock") or b"0")
         self.kept_from = int(store.meta("kept_from") or b"0")
 
@@ -166,7 +167,7 @@ class Chain:
             state.drop(System.BlockHash, self.head.number - BLOCK_HASH_COUNT)
         state.put(System.Digest, to=digest)
         state.put(Aura.CurrentSlot, to=slot)
-        state.write(SALT_KEY, self._salt)
+        state.write(BRANCH_KEY, self._branch)
         return {"parent_hash": self.head.hash, "number": ctx.block, "digest": digest}
 
     def _seal(self, ctx: Context, extrinsics: list[bytes], header: dict[str, Any], root: bytes) -> Block:
@@ -210,12 +211,12 @@ class Chain:
                 f"there is no snapshot {snapshot}",
                 remedy="Take one with dev_snapshot; a return to an earlier one removes those after it.",
             )
-        salt = os.urandom(16)
-        changes = self.store.revert(found, {"salt": salt, "clock": str(found.clock).encode()})
+        branch = os.urandom(16)
+        changes = self.store.revert(found, {"branch": branch, "clock": str(found.clock).encode()})
         for key, value in changes.items():
             self.state.write(key, value)
         self.state.settle()
-        self._salt, self.ahead_ms = salt, found.clock
+        self._branch, self.ahead_ms = branch, found.clock
         stored = self.store.block(found.block)
         assert stored is not None  # noqa: S101 - a revert keeps the snapshot's block
         self.head = replace(Block.of(stored), changes=changes)

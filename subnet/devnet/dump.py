@@ -135,7 +135,7 @@ def restore(dump: Dump, store: Store, path: Path) -> None:
     meta = {
         "spec": json.dumps(dump.spec).encode(),
         "clock": str(dump.clock).encode(),
-        "salt": os.urandom(16),
+        "branch": os.urandom(16),
         "kept_from": str(dump.blocks[-1][0]).encode(),
     }
     store.fill([StoredBlock(*block) for block in dump.blocks], dict(dump.state), meta)

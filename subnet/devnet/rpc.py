@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -81,6 +82,7 @@ async def _batch(messages: list[Any], call: Callable[[str, list[Any]], Awaitable
             replies.append(dumps(_failure(message.get("id") if isinstance(message, dict) else None, full)))
             continue
         reply, after = await _one(message, call)
+        await asyncio.sleep(0)  # blocks and other clients need not wait for the whole of it
         afters += after
         if reply is not None:
             replies.append(dumps(reply))

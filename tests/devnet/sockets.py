@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from typing import Any
 
@@ -46,7 +47,9 @@ class Socket:
 
 
 async def post(node: Devnet, body: Any) -> tuple[int, Any]:
+    """Status and content (parsed, where it is JSON) of the answer."""
     url = node.url.replace("ws://", "http://")
-    async with aiohttp.ClientSession() as session, session.post(url, data=body) as response:
+    data = io.BytesIO(body.encode()) if isinstance(body, str) else body
+    async with aiohttp.ClientSession() as session, session.post(url, data=data) as response:
         text = await response.text()
         return response.status, json.loads(text) if response.content_type == "application/json" and text else text

@@ -48,7 +48,7 @@ async def call(session: Session, name: str, params: list[Any]) -> Any:
     """Run a method; RpcError for an unknown one and for parameters that don't fit."""
     found = METHODS.get(name)
     if found is None:
-        logger.info("refused %s: there is no such method here", name[:100])
+        logger.info("refused %r: there is no such method here", name[:100])
         raise RpcError(METHOD_NOT_FOUND, f"Method not found: {name[:100]}")
     if not found.least <= len(params) <= found.most:
         raise bad_params(f"{name} takes {found.least} to {found.most} parameters, not {len(params)}")

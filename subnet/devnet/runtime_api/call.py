@@ -16,7 +16,7 @@ def call_runtime(chain: Chain, name: str, data: bytes, block: int) -> bytes:
     """Run a runtime API method on the state of ``block``; RpcError names what is not served or does not decode."""
     method = chain.runtime.methods.get(name)
     if method is None:
-        logger.info("refused %s: there is no such runtime API here", name[:100])
+        logger.info("refused %r: there is no such runtime API here", name[:100])
         # worded as the real node does: clients look for it before they fall back to an older way
         raise RpcError(4003, f"Client error: Execution failed: Other: Exported method {name[:100]} is not found")
     state = chain.state if block == chain.head.number else PastState(chain.store, block)
