@@ -27,6 +27,7 @@ from aiohttp import web
 
 from subnet import auth, codec, frames
 from subnet.admission import Buckets, Limits
+from subnet.bodies import outgoing
 from subnet.connections import FrontDoor
 from subnet.errors import (
     BodyTooLarge,
@@ -390,7 +391,7 @@ class Axon:
         if self._signs(exchange):
             headers[HEADER_RECEIPT] = self._receipt(exchange, status, hashlib.sha256(body).hexdigest()).header()
         self.stats.bytes_out += len(body)
-        return web.Response(status=status, body=body, headers=headers)
+        return web.Response(status=status, body=outgoing(body), headers=headers)
 
     def _signs(self, exchange: _Exchange) -> bool:
         return self._receipts and exchange.proved

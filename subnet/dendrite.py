@@ -22,6 +22,7 @@ import aiohttp
 from yarl import URL
 
 from subnet import auth, codec
+from subnet.bodies import outgoing
 from subnet.breaker import Breakers
 from subnet.errors import DeclarationError, SubnetError
 from subnet.keys import canonical_ss58, scheme_of
@@ -291,7 +292,9 @@ class Dendrite:
             nonce_ns=nonce,
         )
         headers["Content-Type"] = codec.MSGPACK
-        response = await self._open_session().post(url, data=packed.body, headers=headers, allow_redirects=False)
+        response = await self._open_session().post(
+            url, data=outgoing(packed.body), headers=headers, allow_redirects=False
+        )
         return response, nonce
 
     async def _reply(
