@@ -35,6 +35,7 @@ def test_the_commands_front_door_brings_nothing_heavy(word: str) -> None:
         ("subnet.keys", {"substrateinterface", "torch"}),
         ("subnet.axon", {"scipy", "substrateinterface", "torch"}),
         ("subnet.dendrite", {"aiohttp.web", "scipy", "substrateinterface", "torch"}),
+        ("subnet.chain", {"aiohttp", "pandas", "scalecodec", "scipy", "substrateinterface", "torch"}),
         ("subnet.miners", {"scipy", "substrateinterface", "torch"}),
         ("subnet.validators", {"aiohttp.web", "substrateinterface", "torch"}),
         ("subnet.telemetry", {"prometheus_client", "rich"}),

@@ -17,8 +17,8 @@ PAGE = 1000
 """Keys in a page; real nodes refuse more."""
 MAX_KEYS = 200_000
 """Entries that one read takes."""
-MAX_BYTES = 256 * 1024 * 1024
-"""Bytes of values that one read takes."""
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes of values that one read takes; the weights of a whole network of 128 subnets are half of it."""
 _MAX_KEY = 1024  # hex digits of one key; three accounts with their hashes are 350
 _ABREAST = 64  # walks whose pages are asked for in one round trip
 _ASK_LESS = "Ask for less at once: one subnet, or one hotkey."
