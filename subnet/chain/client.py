@@ -119,6 +119,7 @@ class Chain(Reader, Writer):
         are another chain, ChainError when the client is closed. Leaving the loop ends its thread and socket.
         """
         connection = self._connection
+        connection.check_open()
         stream = HeadStream(connection.endpoints, finalized=finalized, timeout=connection.timeout)
         self._streams.add(stream)
         try:

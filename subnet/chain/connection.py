@@ -96,9 +96,13 @@ class Connection:
                 await asyncio.sleep(wait)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _current(self) -> Owner:
+    def check_open(self) -> None:
+        """Raises ChainError once :meth:`close` was called."""
         if self._closed:
             raise ChainError("this chain client is closed", remedy="Connect anew with Chain.connect.")
+
+    def _current(self) -> Owner:
+        self.check_open()
         if self._owner is None:
             self._stuck = [owner for owner in self._stuck if owner.thread.is_alive()]
             if len(self._stuck) >= MAX_STUCK:

@@ -34,11 +34,12 @@ _WATCHFUL = (  # a peer that is gone is known to the kernel after 10 + 3 * 5 s; 
 class DeadlineSocket:
     """A socket whose every operation ends by ``deadline`` (time.monotonic()) and takes ``limit`` bytes at most.
 
-    Set ``received`` to 0 where a new message begins.
+    Set ``received`` to 0 where a new message begins. ``peer`` is what errors call the other side.
     """
 
-    def __init__(self, raw: socket.socket, deadline: float, limit: int) -> None:
+    def __init__(self, raw: socket.socket, deadline: float, limit: int, peer: str) -> None:
         self._raw = raw
+        self._peer = peer
         self.deadline = deadline
         self.limit = limit
         self.received = 0
@@ -46,7 +47,7 @@ class DeadlineSocket:
     def _arm(self) -> None:
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise ChainTimeout("the node did not answer in time")
+            raise ChainTimeout(f"{self._peer} did not answer in time")
         self._raw.settimeout(left)
 
     def recv(self, size: int) -> bytes:
@@ -54,10 +55,10 @@ class DeadlineSocket:
         try:
             data = self._raw.recv(min(size, MAX_PIECE))
         except TimeoutError:
-            raise ChainTimeout("the node did not answer in time") from None
+            raise ChainTimeout(f"{self._peer} did not answer in time") from None
         self.received += len(data)
         if self.received > self.limit:
-            raise ChainMalformed(f"the node sent more than {self.limit} bytes in one message")
+            raise ChainMalformed(f"{self._peer} sent more than {self.limit} bytes in one message")
         return data
 
     def send(self, data: bytes) -> int:
@@ -65,7 +66,7 @@ class DeadlineSocket:
         try:
             return self._raw.send(data)
         except TimeoutError:
-            raise ChainTimeout("the node does not take our request") from None
+            raise ChainTimeout(f"{self._peer} does not take our request") from None
 
     def readable(self, seconds: float) -> bool:
         """Whether something can be read, or the peer is gone, within ``seconds``."""
@@ -108,7 +109,7 @@ def dial(endpoint: str, deadline: float, limit: int) -> DeadlineSocket:
         try:
             _connect(raw, target, until)
             raw.settimeout(max(deadline - time.monotonic(), 0.001))
-            return DeadlineSocket(_secured(raw, host) if secure else raw, deadline, limit)
+            return DeadlineSocket(_secured(raw, host) if secure else raw, deadline, limit, endpoint)
         except ssl.SSLError as error:
             raw.close()
             raise _untrusted(endpoint, error) from error

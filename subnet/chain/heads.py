@@ -14,7 +14,6 @@ import logging
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
@@ -172,8 +171,7 @@ class HeadStream:
         try:
             self._deliver_all()
         except FAULTS as error:
-            if not self._stopped.is_set():
-                self._session.leave(error)
+            self._session.leave(error)
             raise
 
     def _deliver_all(self) -> None:
@@ -255,8 +253,10 @@ class HeadStream:
         self._wake()
 
     def _wake(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        try:
             self._loop.call_soon_threadsafe(self._arrived.set)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            self._stopped.set()
 
 
 def read_header(header: Any) -> Head:

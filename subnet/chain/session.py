@@ -116,6 +116,8 @@ class Session:
                 head = self._identify()
             except ChainError as error:
                 self.transport.close()
+                if self.transport.is_over:
+                    raise
                 self.endpoints.failed(url, error)
                 continue
             if url not in late and self.endpoints.is_late(url, head):
@@ -147,6 +149,8 @@ class Session:
 
     def leave(self, error: ChainError) -> None:
         """The endpoint failed in a job: let another one have the next, where there is another."""
+        if self.transport.is_over:
+            return  # we hung up ourselves
         self.endpoints.failed(self.endpoint, error)
         if len(self.endpoints) > 1:
             self.transport.close()

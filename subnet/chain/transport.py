@@ -72,7 +72,7 @@ class Transport:
         self._socket: DeadlineSocket | None = None
         self._websocket: Any = None
         self._next_id = 0
-        self._over = False
+        self.is_over = False
         self._notices: deque[bytes] = deque(maxlen=MAX_NOTICES)
 
     @property
@@ -85,9 +85,10 @@ class Transport:
 
         self.close()
         self._notices.clear()
-        self._socket = wire = dial(self.endpoint, self.deadline, MAX_HANDSHAKE)
-        if self._over:
-            wire.close()
+        wire = None if self.is_over else dial(self.endpoint, self.deadline, MAX_HANDSHAKE)
+        self._socket = wire
+        if wire is None or self.is_over:
+            self.close()
             raise ChainUnreachable(f"the connection to {self.endpoint} was closed")
         try:
             websocket: Any = WebSocket(skip_utf8_validation=True)
@@ -103,7 +104,7 @@ class Transport:
 
     def abort(self) -> None:
         """As :meth:`close`, and don't open again."""
-        self._over = True
+        self.is_over = True
         self.close()
 
     def close(self) -> None:

@@ -291,7 +291,11 @@ async def test_who_stops_reading_leaves_no_thread_and_no_socket(way: str) -> Non
         await gone()
         await until(lambda: forest.peer is not None and not forest.peer._open)
         assert not chain._streams
+        assert chain._connection.endpoints._all[forest.peer.url].failures == 0  # that we hung up is not its fault
         await chain.close()
+        with pytest.raises(ChainError, match="closed"):
+            await take(chain.heads(), 1)
+        assert not heads_threads()
 
 
 async def test_another_chain_ends_the_heads() -> None:
