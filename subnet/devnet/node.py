@@ -88,8 +88,11 @@ class Node:
     def _soon_if_instant(self) -> None:
         """Where blocks are instant: one as soon as the loop has time, if something waits for it."""
         if self.production == "instant" and not self._due and self.pool.ready():
-            self._due = True
-            asyncio.get_running_loop().call_soon(self._try_produce)
+            self._soon()
+
+    def _soon(self) -> None:
+        self._due = True
+        asyncio.get_running_loop().call_soon(self._try_produce)
 
     def _try_produce(self) -> None:
         self._due = False
@@ -105,13 +108,17 @@ class Node:
     def submit(self, raw: bytes) -> Extrinsic:
         """Take an extrinsic into the pool; RpcError says why not."""
         extrinsic = self._take(raw)
-        self._soon_if_instant()
+        if self.production == "instant" and not self._due and self.pool.is_ready(extrinsic):
+            self._soon()
         return extrinsic
 
     def _take(self, raw: bytes) -> Extrinsic:
         extrinsic, old = self.pool.submit(raw)
         if old is not None:
             self._tell(old, {"usurped": to_hex(extrinsic.hash)}, last=True)
+        for one in self.pool.crowded_out:
+            self._tell(one, "dropped", last=True)
+        self.pool.crowded_out.clear()
         return extrinsic
 
     async def new_blocks(self, count: int, times: Sequence[float] = ()) -> str:

@@ -59,6 +59,7 @@ class Pool:
         self.chain = chain
         self.by_hash: dict[bytes, Pooled] = {}
         self._by_sender: dict[bytes, dict[int, Pooled]] = {}
+        self.crowded_out: list[Extrinsic] = []  # for the node to tell about, and to clear
         self._bytes = 0
         self._order = 0
 
@@ -146,9 +147,22 @@ class Pool:
                 )
             self.remove(old.extrinsic)
             return old.extrinsic
-        if len(self.by_hash) >= MAX_COUNT or self._bytes + len(extrinsic.raw) > MAX_BYTES:
+        if not self._has_room(extrinsic) and extrinsic.nonce == self.next_nonce(extrinsic.signer):
+            self._crowd_out()
+        if not self._has_room(extrinsic):
             raise RpcError(1016, "Immediately Dropped", "The transaction couldn't enter the pool because of the limit")
         return None
+
+    def _has_room(self, extrinsic: Extrinsic) -> bool:
+        return len(self.by_hash) < MAX_COUNT and self._bytes + len(extrinsic.raw) <= MAX_BYTES
+
+    def _crowd_out(self) -> None:
+        """Remove all that waits for extrinsics before it: anybody can fill the pool with those."""
+        for sender, waiting in list(self._by_sender.items()):
+            missing = self.next_nonce(sender)
+            for pooled in [one for nonce, one in waiting.items() if nonce > missing]:
+                self.remove(pooled.extrinsic)
+                self.crowded_out.append(pooled.extrinsic)
 
     def remove(self, extrinsic: Extrinsic) -> None:
         if self.by_hash.pop(extrinsic.hash, None) is None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from substrateinterface import Keypair
 
 from subnet.devnet import Devnet, devnet, methods
+from subnet.devnet import pool as pools
 from subnet.devnet import server as servers
 from subnet.devnet.accounts import DEVELOPMENT
 from subnet.devnet.chain import Chain
@@ -32,6 +33,7 @@ from subnet.devnet.runtime import Runtime
 from subnet.devnet.scale import Reader, ScaleError
 from subnet.devnet.session import Session
 from subnet.devnet.state import Store
+from subnet.errors import DevnetError
 from tests.devnet.sockets import WAIT, Socket, post
 
 ALICE, BOB = Keypair.create_from_uri("//Alice"), Keypair.create_from_uri("//Bob")
@@ -197,6 +199,47 @@ async def test_bad_extrinsics_do_not_stop_blocks(node: Devnet, client: Socket, s
         await asyncio.gather(*floods)
     assert refused >= 4 * len(bad) * 9
     assert len(node.node.pool) == 0
+
+
+async def test_what_waits_for_nothing_makes_room(
+    node: Devnet, client: Socket, signed: Sign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool full of extrinsics whose nonces are too high, as anybody may send, takes the next good one."""
+    monkeypatch.setattr(pools, "MAX_COUNT", 20)
+    chain = node.node.chain
+    remark = chain.runtime.call("System", "remark", remark=b"x")
+    early = [
+        await client.ask("author_submitAndWatchExtrinsic", to_hex(signed(chain, BOB, remark, nonce)))
+        for nonce in range(1, 21)
+    ]
+    full = await client.ask("author_submitExtrinsic", to_hex(signed(chain, BOB, remark, 22)))
+    assert full["code"] == 1016
+    good = await client.ask("author_submitAndWatchExtrinsic", to_hex(signed(chain, ALICE, remark, 0)))
+    while "finalized" not in await client.hear(good):
+        pass
+    for one in early:
+        assert [await client.hear(one) for _ in range(2)] == ["future", "dropped"]
+    assert await client.ask("author_pendingExtrinsics") == []
+
+
+async def test_a_full_disk_ends_the_chain_and_says_so(
+    node: Devnet, client: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise DevnetError("can't write block 7: database or disk is full", remedy="Free disk space.")
+
+    node.set_production("manual")
+    head = await client.ask("chain_getHead")
+    monkeypatch.setattr(node.node.chain.store, "commit", full)
+    found = await client.ask("dev_newBlock")
+    assert found["code"] == -32000
+    assert found["data"] == "Free disk space."
+    assert node.node.chain.head.hash == bytes.fromhex(head[2:])
+    assert isinstance(node.node.failure, DevnetError)
+    async with asyncio.timeout(WAIT):
+        while not client.socket.closed:  # the node has ended
+            with contextlib.suppress(TypeError):
+                await client.socket.receive_str()
 
 
 BOMBS = {
