@@ -1,7 +1,8 @@
 """``await`` never blocks the loop: a 10 ms heartbeat goes on while nodes hang, in every way.
 
 A busy machine delays any heartbeat now and then, a loop that waits for a node delays it each time. So a round is
-repeated until the heart was never late, and what blocks would be found out in all of them.
+repeated until the heart was never late, or no later than a loop with nothing to do is on that machine; what blocks
+is late in all of them, by all the time for which its node hangs.
 """
 
 from __future__ import annotations
@@ -43,14 +44,13 @@ async def lateness(work: Awaitable[Any]) -> float:
     return worst
 
 
-async def steadiest(work: Callable[[], Awaitable[Any]], rounds: int = ROUNDS) -> float:
-    """The least of the rounds' worst delays, in seconds; no more rounds than are needed to be under JITTER."""
-    least = float("inf")
+async def is_steady(work: Callable[[], Awaitable[Any]], rounds: int = ROUNDS) -> bool:
+    """Whether in one of the rounds no beat was late by JITTER, or by what a busy machine does to an idle loop."""
     for _ in range(rounds):
-        least = min(least, await lateness(work()))
-        if least < JITTER:
-            break
-    return least
+        late = await lateness(work())
+        if late < JITTER or late < min(HANG / 2, 3 * await lateness(asyncio.sleep(HANG))):
+            return True
+    return False
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ async def hang_on(urls: list[str]) -> None:
 
 
 async def test_the_heart_beats_while_nodes_hang(hanging: list[str]) -> None:
-    assert await steadiest(lambda: hang_on(hanging)) < JITTER
+    assert await is_steady(lambda: hang_on(hanging))
 
 
 async def test_the_heart_beats_while_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ async def test_the_heart_beats_while_a_name_is_looked_up(monkeypatch: pytest.Mon
     chain = Chain(Connection("ws://slow.example", None, 60.0), "0x", 1)
     call = asyncio.ensure_future(chain.block_number())
     await asyncio.to_thread(asked.wait, 60)
-    assert await steadiest(lambda: asyncio.sleep(HANG)) < JITTER
+    assert await is_steady(lambda: asyncio.sleep(HANG))
     assert not call.done()
     answer.set()
     await chain.close()
@@ -133,6 +133,6 @@ async def test_a_client_that_blocks_would_be_found_out(hanging: list[str], monke
             await connection.run(Session.head)
         await connection.close()
 
-    assert await steadiest(one_call) < JITTER
+    assert await is_steady(one_call)
     monkeypatch.setattr(Owner, "put", on_the_loop)
-    assert await steadiest(one_call, rounds=3) > JITTER
+    assert not await is_steady(one_call, rounds=3)
