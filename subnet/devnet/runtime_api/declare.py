@@ -63,14 +63,18 @@ class Method:
     function: Callable[..., Any]
 
     def run(self, view: View, data: bytes) -> bytes:
-        """Decode the input to its last byte, run, encode the output; ScaleError for an input that does not fit."""
+        """Decode the input to its last byte, run, encode the output; ScaleError for an input that can't be."""
         if len(data) > MAX_INPUT:
             raise ScaleError(f"{len(data)} bytes where at most {MAX_INPUT} are taken")
         reader = Reader(data)
         values = [scale.read(reader) for scale in self.inputs.values()]
         if reader.left:
             raise ScaleError(f"{reader.left} bytes too many")
-        return self.output.encode(self.function(view, *values))
+        answer = self.function(view, *values)
+        try:
+            return self.output.encode(answer)
+        except ScaleError as error:
+            raise TypeError(f"{self.name} answers what its type can't hold: {error}") from error
 
 
 class Api:
