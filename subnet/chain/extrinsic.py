@@ -213,12 +213,11 @@ class Submitter:
                     if watch.place is None and watch.head and watch.number >= again:
                         again = watch.number + AGAIN
                         trouble = await self._push_again(prepared)
-                except (ChainUnreachable, ChainTimeout) as error:
-                    trouble = error
+                except (ChainUnreachable, ChainTimeout, ChainRefused) as error:
+                    trouble = error  # a node that is behind, or has forgotten, may be followed by one that has not
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    where = f"block {watch.place.block}, which is not final" if watch.place else "no block"
-                    raise _unknown(prepared, f"is in {where}; the head is {watch.number}") from trouble
+                    raise _unknown(prepared, _whereabouts(watch, wait)) from trouble
                 await asyncio.sleep(min(pace.saw(watch.number), left))
         finally:
             self._in_pool[prepared.account].discard(prepared.nonce)
@@ -236,6 +235,13 @@ def _refusal(refused: ChainRefused, prepared: Prepared) -> ExtrinsicFailed:
         raise refused
     name = pool_error(refused.rpc_code, refused.message, prepared.call)
     return failure(f"{prepared.call} was refused by the pool: {name}", name, "pool", refused.data)
+
+
+def _whereabouts(watch: Watch, wait: Wait) -> str:
+    if watch.place is None:
+        return f"is in no block; the head is {watch.number}"
+    doubt = "is not final" if wait == "finality" and not watch.is_final else "can't be read"
+    return f"is in block {watch.place.block}, which {doubt}; the head is {watch.number}"
 
 
 def _unknown(prepared: Prepared, words: str) -> ChainTimeout:

@@ -12,16 +12,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from subnet.chain.calls import PALLET, Call
 from subnet.chain.decode import unsigned
 from subnet.chain.scale import Cursor
-from subnet.chain.session import Entry, Session
+from subnet.chain.session import Entry, Session, block_hash
 from subnet.chain.storage import u16
 from subnet.chain.weights import compact, mechanism_form, u16s, vec_u16
 from subnet.errors import ChainError, MissingExtra, NoSuchSubnet
 from subnet.keys import public_key_of
 from subnet.types import Block
+
+if TYPE_CHECKING:
+    from subnet.chain.runtime import Runtime
 
 QUICKNET_GENESIS = 1_692_803_367
 """Unix time of quicknet's round 1, in seconds."""
@@ -105,10 +109,10 @@ def timelocked(
     *,
     version_key: int,
     mechanism: int,
-    block_seconds: float | None,
+    seconds: float | None,
 ) -> Timelocked:
     """A job: the commit for the chain's schedule and runtime as they are now."""
-    schedule, version = _read_schedule(session, netuid, block_seconds)
+    schedule, version = _read_schedule(session, netuid, seconds)
     reveal_round = schedule.reveal_round(time.time())
     commit = lock(payload(None if version is None else hotkey, uids, weights, version_key), reveal_round)
     name = "commit_crv3_weights" if version is None else "commit_timelocked_weights"
@@ -119,24 +123,35 @@ def timelocked(
     return Timelocked(Call(PALLET, function, params), reveal_round, schedule.reveal_block())
 
 
-def _read_schedule(session: Session, netuid: int, block_seconds: float | None) -> tuple[Schedule, int | None]:
-    """The schedule at the head, and the commit-reveal version; None where the runtime has none."""
+def block_seconds(runtime: Runtime) -> float:
+    """Seconds between two blocks, as the runtime says."""
+    slot = runtime.constant("Aura", "SlotDuration")  # milliseconds
+    return slot / 1000 if isinstance(slot, int) and slot else BLOCK_SECONDS
+
+
+def read_reveal_block(session: Session, netuid: int, committed: int) -> Block:
+    """A job: the first block of the epoch that opens what was committed in a block."""
+    before = block_hash(session.call("chain_getBlockHash", committed - 1))
+    return _read_schedule(session, netuid, None, before)[0].reveal_block()
+
+
+def _read_schedule(
+    session: Session, netuid: int, seconds: float | None, at: str | None = None
+) -> tuple[Schedule, int | None]:
+    """The schedule at a block (None: the head), and the commit-reveal version; None where the runtime has none."""
     key = (u16(netuid),)
     names = ("NetworksAdded", "Tempo", "RevealPeriodEpochs", "LastEpochBlock", "PendingEpochAt")
     added, tempo, period, last, pending = (Entry(name, key) for name in names)
     number, version = Entry("Number", (), "System"), Entry("CommitRevealWeightsVersion")
-    found = session.read([number, added, tempo, period, last, pending, version])
+    found = session.read([number, added, tempo, period, last, pending, version], at)
     if not unsigned(found[added], 1):
         raise NoSuchSubnet(f"there is no subnet {netuid}")
-    if block_seconds is None:
-        slot = found.runtime.constant("Aura", "SlotDuration")  # milliseconds
-        block_seconds = slot / 1000 if isinstance(slot, int) and slot else BLOCK_SECONDS
     schedule = Schedule(
         netuid=netuid,
         block=unsigned(found[number], 4),
         tempo=unsigned(found[tempo], 2),
         reveal_period=unsigned(found[period], 8),
-        block_seconds=block_seconds,
+        block_seconds=seconds or block_seconds(found.runtime),
         last_epoch=unsigned(found[last], 8) if found.has("LastEpochBlock") else None,
         pending_epoch=unsigned(found[pending], 8),
     )

@@ -10,9 +10,10 @@ from subnet.chain.connection import Connection
 from subnet.chain.extrinsic import Submitter
 from subnet.chain.sending import Included, Sending
 from subnet.chain.session import Session
-from subnet.chain.timelock import Timelocked, timelocked
+from subnet.chain.timelock import Timelocked, read_reveal_block, timelocked
 from subnet.chain.weights import WeightCommit
 from subnet.keys import ss58_of
+from subnet.types import Block
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -71,7 +72,7 @@ class WeightsWriter:
                 weights,
                 version_key=version_key,
                 mechanism=mechanism,
-                block_seconds=block_seconds,
+                seconds=block_seconds,
             )
 
         return await self._connection.read(job)
@@ -103,6 +104,13 @@ class WeightsWriter:
     async def commit_weights(self, hotkey: Keypair, commit: WeightCommit, **sending: Unpack[Sending]) -> Included:
         """Commit to weights by their hash. Keep ``commit`` before: without its salt nothing can be revealed."""
         return await self._submitter.send(forms.commit_weights(commit), hotkey, **sending)
+
+    async def reveal_block(self, netuid: int, committed: Block) -> Block:
+        """The first block that takes the reveal of what was committed in a block; it is taken for one epoch.
+
+        A change of tempo meanwhile moves it. Raises ChainRefused where the node no longer has that block's state.
+        """
+        return await self._connection.read(lambda session: read_reveal_block(session, netuid, committed))
 
     async def batch_commit_weights(
         self, hotkey: Keypair, commits: Sequence[WeightCommit], **sending: Unpack[Sending]

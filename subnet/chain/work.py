@@ -19,7 +19,7 @@ from subnet.chain.calls import PALLET
 from subnet.chain.decode import unsigned
 from subnet.chain.session import Entry, Session
 from subnet.chain.storage import u16
-from subnet.chain.timelock import BLOCK_SECONDS
+from subnet.chain.timelock import block_seconds
 from subnet.errors import ChainError, NoSuchSubnet
 from subnet.keys import public_key_of
 
@@ -85,11 +85,11 @@ def read_task(session: Session, netuid: int, hotkey: str) -> Task:
     found = session.read([number, added, hard])
     if not unsigned(found[added], 1):
         raise NoSuchSubnet(f"there is no subnet {netuid}")
-    slot = found.runtime.constant("Aura", "SlotDuration")  # milliseconds
-    block_seconds = slot / 1000 if isinstance(slot, int) and slot else BLOCK_SECONDS
     order: Order = "little" if found.runtime.spec_version >= LITTLE_SINCE else "big"
     bound = bind(found.block_hash, account)
-    return Task(unsigned(found[number], 4), bound, unsigned(found[hard], 8), order, FRESH * block_seconds)
+    return Task(
+        unsigned(found[number], 4), bound, unsigned(found[hard], 8), order, FRESH * block_seconds(found.runtime)
+    )
 
 
 def solve(task: Task, *, seconds: float, stop: Event) -> Work | None:

@@ -195,6 +195,26 @@ async def test_what_was_never_handed_over_has_not_happened(node: Devnet) -> None
     await chain.close()
 
 
+async def test_an_outcome_that_the_node_has_forgotten_is_not_a_failure(node: Devnet) -> None:
+    """Another endpoint may know it: refused reads are tried until the deadline, and then it is unknown."""
+    key, forgets = await rich(node.url), list[bool]()
+
+    def lie(method: str, params: list[Any]) -> Any:
+        if method == "state_queryStorageAt" and len(params) > 1 and forgets:
+            raise Refuse(4003, "Client error: State already discarded")
+        return TRUTH
+
+    async with lied_to(node.url, lie) as chain:
+        prepared = await chain.prepare(calls.transfer(somebody(), rao(1)), key)
+        known = await chain.deliver(prepared)
+        forgets.append(True)
+        with pytest.raises(ChainTimeout, match="which can't be read") as caught:
+            await chain.deliver(prepared, timeout=0.0)
+        assert isinstance(caught.value.__cause__, ChainRefused)
+        forgets.clear()
+        assert await chain.deliver(prepared) == known
+
+
 # Kept and sent again
 
 

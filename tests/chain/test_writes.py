@@ -230,12 +230,18 @@ async def test_a_commit_is_revealed_in_its_epoch(chain: Chain, node: Devnet, com
     with pytest.raises(ExtrinsicFailed) as caught:
         await chain.reveal_weights(key, commit)
     assert (caught.value.name, caught.value.where) == ("RevealTooEarly", "pool")
-    await _next_epoch(chain, node, netuid)
+    first = await chain.reveal_block(netuid, included.block)
+    node.new_blocks(first - 2 - await chain.block_number())
+    with pytest.raises(ExtrinsicFailed) as caught:
+        await chain.reveal_weights(key, commit)
+    assert caught.value.name == "RevealTooEarly"
+    node.new_blocks(first - 1 - await chain.block_number())
     other = WeightCommit.from_dict(commit.as_dict() | {"salt": [1]})
     with pytest.raises(ExtrinsicFailed) as caught:
         await chain.reveal_weights(key, other)
     assert caught.value.name == "NoWeightsCommitFound"
-    await chain.reveal_weights(key, WeightCommit.from_dict(commit.as_dict()))
+    revealed = await chain.reveal_weights(key, WeightCommit.from_dict(commit.as_dict()))
+    assert revealed.block == first
     assert (await chain.weights(netuid))[0] == [(0, 65535)]  # type: ignore[index]
 
 
@@ -338,8 +344,3 @@ async def test_inner_calls_are_checked_by_name(chain: Chain) -> None:
         await chain.send(calls.sudo(Call("System", "remark")), ALICE)
     with pytest.raises(ChainError, match="can't be encoded"):
         await chain.submit("System", "remark", {"remark": 5}, ALICE)
-
-
-async def test_what_this_runtime_does_not_have_is_named(chain: Chain, made: Made) -> None:
-    with pytest.raises(ChainError, match=r"no call SubtensorModule.register\b|by burn alone"):
-        await chain.register(made.hotkey, made.netuid, made.owner.ss58_address)
