@@ -53,69 +53,49 @@ def read_stakes_of(session: Session, coldkey: str, at: str | None) -> tuple[Stak
     staking, owned = Entry("StakingHotkeys", (cold,)), Entry("OwnedHotkeys", (cold,))
     first = session.read([staking, owned], at)
     hotkeys = list(dict.fromkeys([*_accounts(first[staking]), *_accounts(first[owned])]))
-    places: list[dict[_Place, Entry]] = []
-    for item, _ in _SHARES:
+    entries: dict[_Place, Entry] = {}
+    for item, _ in reversed(_SHARES):  # what stands in the first of the maps counts
         found = first.runtime.item("SubtensorModule", item)
         if found is None:
             continue
         pages = keys_under(session, [found.under(hotkey, cold) for hotkey in hotkeys], at)
-        netuids = [[int.from_bytes(bytes.fromhex(key[-4:]), "little") for key in keys] for keys in pages]
-        places.append(
-            {
-                _Place(hotkey, cold, netuid): Entry(item, (hotkey, cold, u16(netuid)))
-                for hotkey, known in zip(hotkeys, netuids, strict=True)
-                for netuid in known
-            }
-        )
-    entries = _newest(places)
+        for hotkey, keys in zip(hotkeys, pages, strict=True):
+            for netuid in (bytes.fromhex(key[-4:]) for key in keys):
+                place = _Place(hotkey, cold, int.from_bytes(netuid, "little"))
+                entries[place] = Entry(item, (hotkey, cold, netuid))
+    if not entries:
+        return ()
     snapshot = session.read(entries.values(), at)
-    return _stakes(session, snapshot, {place: snapshot.value(entry) for place, entry in entries.items()}, entries)
+    return _stakes(session, at, {place: snapshot.value(entry) for place, entry in entries.items()})
 
 
 def read_stakes_on(session: Session, hotkey: str, netuid: int | None, at: str | None) -> tuple[Stake, ...]:
     """All that is staked on a hotkey, by coldkey and subnet (``netuid`` None: on all)."""
     at, hot = at or read_block_hash(session, None), public_key_of(hotkey)
-    entries: list[dict[_Place, Entry]] = []
-    values: dict[Entry, bytes] = {}
-    for item, _ in _SHARES:
-        found: dict[_Place, Entry] = {}
+    runtime = session.runtime_at(at)
+    shares: dict[_Place, Any] = {}
+    for item, _ in reversed(_SHARES):
         for (coldkey, number), value in entries_under(session, Entry(item, (hot,)), at):
-            place = _Place(hot, public_key_of(coldkey), int(number))
-            if netuid is None or place.netuid == netuid:
-                found[place] = Entry(item, (hot, place.coldkey, u16(place.netuid)))
-                values[found[place]] = value
-        entries.append(found)
-    newest, snapshot = _newest(entries), session.read([], at)
-    shares = {
-        place: snapshot.runtime.value("SubtensorModule", entry.item, values[entry]) for place, entry in newest.items()
-    }
-    return _stakes(session, snapshot, shares, newest)
+            if netuid is None or number == netuid:
+                place = _Place(hot, public_key_of(coldkey), int(number))
+                shares[place] = runtime.value("SubtensorModule", item, value)
+    return _stakes(session, at, shares) if shares else ()
 
 
 def _accounts(data: bytes | None) -> Iterable[bytes]:
     return (bytes(one) for one in decode.sequence(data, "V32"))
 
 
-def _newest(found: list[dict[_Place, Entry]]) -> dict[_Place, Entry]:
-    """By place, the entry that counts: what stands in the first of the maps."""
-    return {place: entry for entries in reversed(found) for place, entry in entries.items()}
-
-
-def _stakes(
-    session: Session, snapshot: Snapshot, shares: Mapping[_Place, Any], entries: Mapping[_Place, Entry]
-) -> tuple[Stake, ...]:
+def _stakes(session: Session, at: str, shares: Mapping[_Place, Any]) -> tuple[Stake, ...]:
     """Shares as alpha, with the totals that they are shares of."""
-    pools = {(place.hotkey, u16(place.netuid)) for place in entries}
+    pools = {place: (place.hotkey, u16(place.netuid)) for place in shares}
     items = ["TotalHotkeyAlpha", *(total for _, total in _SHARES)]
-    totals = session.read([Entry(item, pool) for pool in sorted(pools) for item in items], snapshot.block_hash)
-    stakes = []
-    for place, share in sorted(shares.items()):
-        pool = (place.hotkey, u16(place.netuid))
-        alpha = _alpha(share, totals, pool)
-        if alpha:
-            keys = Hotkey(ss58_of(place.hotkey)), Coldkey(ss58_of(place.coldkey))
-            stakes.append(Stake(*keys, Netuid(place.netuid), Rao(alpha)))
-    return tuple(stakes)
+    totals = session.read([Entry(item, pool) for pool in sorted(set(pools.values())) for item in items], at)
+    return tuple(
+        Stake(Hotkey(ss58_of(place.hotkey)), Coldkey(ss58_of(place.coldkey)), Netuid(place.netuid), Rao(alpha))
+        for place, share in sorted(shares.items())
+        if (alpha := _alpha(share, totals, pools[place]))
+    )
 
 
 def _alpha(share: Any, totals: Snapshot, pool: tuple[bytes, ...]) -> int:

@@ -410,6 +410,8 @@ async def test_a_history_takes_few_round_trips(chain: Chain, node: Devnet, monke
 
 
 async def test_tables_for_pandas(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pandas
+
     found = await chain.metagraph(N)
     frame = found.to_pandas()
     assert frame.index.name == "uid"
@@ -418,6 +420,8 @@ async def test_tables_for_pandas(chain: Chain, monkeypatch: pytest.MonkeyPatch) 
     last = await chain.block_number()
     history = (await chain.history(N, 1, last, last)).to_pandas()
     assert history.loc[last, "stake"] == 101
+    stakes = pandas.DataFrame(await chain.stakes_on(HOTKEYS[0], N))
+    assert stakes.groupby("netuid")["alpha"].sum().to_dict() == {N: 100}
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ConfigError, match="pandas is not installed") as caught:
         found.to_pandas()
