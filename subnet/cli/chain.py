@@ -125,8 +125,8 @@ def _declared(node: Devnet) -> str:
     from subnet.devnet.pallets.subtensor_networks import subnets
 
     state = node.node.chain.state
-    sizes = [state.get(S.SubnetworkN, netuid) for netuid in subnets(state)]
-    return f"{len(sizes)} subnets with {', '.join(map(str, sizes)) or 'no'} neurons"
+    sizes = {netuid: state.get(S.SubnetworkN, netuid) for netuid in subnets(state)}
+    return ", ".join(f"subnet {netuid} with {size} neurons" for netuid, size in sizes.items()) or "no subnets"
 
 
 def _production(options: Options) -> str:

@@ -167,7 +167,7 @@ async def serve(options: Options, ready: Callable[[Devnet], None], stop: asyncio
         node = Node(chain, production=options.production, block_time=options.block_time)
         server = Server(node, options.host, options.port)
         await server.start()
-        if not _is_loopback(options.host):
+        if not is_loopback(options.host):
             logger.warning(
                 "%s is no loopback address: whoever reaches it may spend, set and stop all that is on this chain",
                 options.host,
@@ -205,7 +205,7 @@ def _open(store: Store, spec: Spec, accounts: Sequence[Account], options: Option
         ) from error
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
