@@ -98,7 +98,7 @@ REMEDIES = {
     "TransactorAccountShouldBeHotKey": "Sign with the hotkey itself.",
     # who may
     "CallDisabled": "This chain does not have what the call needs; the local chain has no drand, for one.",
-    "AdminActionProhibitedDuringWeightsWindow": "Wait for the subnet's coming epoch; rules don't change right before it.",
+    "AdminActionProhibitedDuringWeightsWindow": "Wait for the subnet's epoch; rules don't change right before it.",
     "InvalidValue": "The value is out of the bounds that the chain sets for it.",
     "ValueNotInBounds": "The value is out of the bounds that the chain sets for it.",
     "TooManyCalls": "Split the batch: it may hold a thousand calls or fewer.",
