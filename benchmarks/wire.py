@@ -6,6 +6,7 @@ peer) and once with them (a second signature and verification). All are measured
 run, server in one process, client in this one; the ratio is the median of the runs' ratios.
 
     python benchmarks/wire.py            # a table
+    python benchmarks/wire.py --v10 .venv-v10/bin/python   # beside bittensor 10.5's pair
     python benchmarks/wire.py --json     # {"ratios": {...}, "rates": {...}, "seconds": {...}}
 """
 
@@ -16,13 +17,17 @@ import asyncio
 import hashlib
 import json
 import multiprocessing
+import os
 import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Annotated, Any
 
 import aiohttp
@@ -217,6 +222,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=3000, help="round trips a measurement")
     parser.add_argument("--runs", type=int, default=5, help="runs of each kind, in turn")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--v10", metavar="PYTHON", help="a Python that has bittensor 10.5: its pair is measured too")
     options = parser.parse_args()
     runs: dict[str, list[dict[str, float]]] = {"bare": [], "signed": [], "receipts": []}
     for run in range(options.runs):
@@ -224,10 +230,22 @@ def main() -> None:
             if not options.json:
                 print(f"\rrun {run + 1} of {options.runs}: {kind:<9}", end="", file=sys.stderr, flush=True)
             measured.append(asyncio.run(measure(kind, options.requests)))
-    report(runs, as_json=options.json)
+    report(runs, v10_rate(options.v10) if options.v10 else None, as_json=options.json)
 
 
-def report(runs: dict[str, list[dict[str, float]]], *, as_json: bool) -> None:
+def v10_rate(python: str) -> float:
+    """Round trips a second of bittensor 10.5's axon and dendrite at 64 in flight: the median of three."""
+    guard = Path(__file__).resolve().parents[1] / "tests/clients/guard"  # it asks strangers for its address otherwise
+    command = [python, str(Path(__file__).with_name("_v10_pair.py")), "640", "64"]
+    environment = {"PATH": os.environ["PATH"], "HOME": tempfile.gettempdir(), "PYTHONPATH": str(guard)}
+    rates = []
+    for _ in range(3):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
+        rates.append(json.loads(done.stdout.splitlines()[-1])["rate"])
+    return statistics.median(rates)
+
+
+def report(runs: dict[str, list[dict[str, float]]], v10: float | None, *, as_json: bool) -> None:
     def median(kind: str, what: str) -> float:
         return statistics.median(run[what] for run in runs[kind])
 
@@ -243,9 +261,13 @@ def report(runs: dict[str, list[dict[str, float]]], *, as_json: bool) -> None:
         "receipts_256": ratio("receipts", "256"),
         "receipts_fanout_256": ratio("receipts", "fanout"),
     }
+    if v10:
+        ratios |= {"v10_signed_64": median("signed", "64") / v10, "v10_receipts_64": median("receipts", "64") / v10}
     if as_json:
         rates = {kind: {"64": at64, "256": at256} for kind, at64, at256, _ in rows}
         seconds = {kind: {"fanout_256": fanout} for kind, _, _, fanout in rows}
+        if v10:
+            rates["v10"] = {"64": v10}
         print(json.dumps({"ratios": ratios, "rates": rates, "seconds": seconds}, indent=2))
         return
     print(f"\r{platform.machine()}, Python {platform.python_version()}, aiohttp {aiohttp.__version__}; medians")
@@ -256,6 +278,10 @@ def report(runs: dict[str, list[dict[str, float]]], *, as_json: bool) -> None:
         at64, at256 = ratios[f"{kind}_64"], ratios[f"{kind}_256"]
         fanout = ratios["fanout_256" if kind == "signed" else "receipts_fanout_256"]
         print(f"{kind + '/bare':<14}{at64:>10.2f}{at256:>15.2f}{fanout:>11.2f}x")
+    if v10:
+        print(
+            f"bittensor 10.5 {v10:>7.0f}/s: signed {ratios['v10_signed_64']:.0f}x, receipts {ratios['v10_receipts_64']:.0f}x"
+        )
 
 
 if __name__ == "__main__":
