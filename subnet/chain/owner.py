@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -37,13 +38,15 @@ class Owner:
     def put(self, job: Job[T], deadline: float) -> Future[T]:
         """Queue a job; its sockets end by ``deadline`` (time.monotonic())."""
         future: Future[T] = Future()
+        queued = time.monotonic()
 
         def task() -> None:
             if not future.set_running_or_notify_cancel():
                 return
             try:
+                waited = time.monotonic() - queued
                 self.session.prepare(deadline)
-                future.set_result(self._run(job))
+                future.set_result(self._run(job, was_kept=waited > (deadline - queued) / 2))
             except SystemExit:  # thrown in by give_up(): an order to the thread, not to who waits
                 if not future.done():
                     future.set_exception(ChainTimeout(f"{self.session.endpoint} hangs"))
@@ -53,11 +56,12 @@ class Owner:
         self._jobs.put(task)
         return future
 
-    def _run(self, job: Job[T]) -> T:
+    def _run(self, job: Job[T], *, was_kept: bool) -> T:
         try:
             return job(self.session)
         except FAULTS as error:
-            self.session.leave(error)
+            if not (was_kept and isinstance(error, ChainTimeout)):  # its time went by before the endpoint was asked
+                self.session.leave(error)
             raise
 
     def end(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
+
 import pytest
 from conformance_base import Base, has
 
@@ -32,6 +35,15 @@ class ReadConformance(Base):
     async def test_a_block_keeps_its_hash(self, chain: Chain) -> None:
         now = await chain.block_number()
         assert await chain.block_hash(now) == await chain.block_hash(now)
+
+    @pytest.mark.parametrize("finalized", [False, True])
+    async def test_heads_have_the_hashes_that_the_chain_gives_them(self, chain: Chain, finalized: bool) -> None:
+        """Ours are computed from the header: they agree where header, number and digest are encoded as we think."""
+        async with aclosing(chain.heads(finalized=finalized)) as heads:
+            head = await asyncio.wait_for(anext(heads), 60)
+        assert await chain.block_hash(head.number) == head.hash
+        if head.number:
+            assert await chain.block_hash(head.number - 1) == head.parent
 
     async def test_a_block_that_is_not_there_is_an_error(self, chain: Chain) -> None:
         with pytest.raises(ChainError, match="has no block"):

@@ -240,6 +240,30 @@ async def test_a_thread_stuck_at_one_endpoint_leaves_it() -> None:
         assert await connection.run(ask) == ("b" if entered[0] == a.url else "a")
 
 
+async def test_a_call_that_waited_for_its_turn_does_not_blame_the_endpoint() -> None:
+    """Most of its time went by behind another job; that the rest was too short says nothing of the node."""
+    first = Node("a")
+    async with served(first, Node("b")) as (a, b), connected(a.url, b.url) as connection:
+        assert await connection.run(ask) == "a"
+        first.fault = Hang()
+        entered, release = threading.Event(), threading.Event()
+
+        def occupy(session: Session) -> None:
+            entered.set()
+            release.wait(60)
+
+        busy = asyncio.create_task(connection.run(occupy))
+        await asyncio.to_thread(entered.wait, 60)
+        queued = asyncio.create_task(connection.run(ask, timeout=0.5, grace=60.0))
+        await asyncio.sleep(0.4)  # or more: then it is not even begun
+        release.set()
+        await busy
+        with pytest.raises(ChainTimeout):
+            await queued
+        assert connection.endpoint == a.url
+        assert connection.endpoints._all[a.url].failures == 0
+
+
 async def test_another_chain_is_skipped_where_another_fits_and_told_where_none_does(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
