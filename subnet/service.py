@@ -49,6 +49,8 @@ class ChainClient(Protocol):
 
     @property
     def genesis_hash(self) -> str: ...
+    @property
+    def stale_for(self) -> float: ...
     async def block_number(self) -> Block: ...
     async def wait_for_block(self, block: int, *, timeout: float | None = None) -> Block: ...
     async def metagraph(self, netuid: int, block: int | None = None) -> Metagraph: ...
@@ -231,7 +233,7 @@ class Service(ABC):
 class Follower:
     """The last metagraph snapshot of a subnet, and who wants to hear of a new one.
 
-    ``metrics``, where given, carries the snapshot's block and whether the chain answers.
+    ``metrics``, where given, carries the snapshot's block, whether the chain answers, how long its head has stood.
     """
 
     def __init__(
@@ -293,6 +295,8 @@ class Follower:
         except ChainError:
             self._gauge("subnet_chain_reachable", 0)
             raise
+        finally:
+            self._gauge("subnet_chain_stale_seconds", self._chain.stale_for)
         await self.refresh()
         return _BREATH
 

@@ -109,6 +109,7 @@ METRICS = {
     "subnet_requests_total": Metric("counter", "Requests, by outcome (served, or the refusal's code).", ("outcome",)),
     "subnet_requests_in_flight": Metric("gauge", "Requests being received or answered right now."),
     "subnet_chain_reachable": Metric("gauge", "1 while the chain answers, 0 while it does not."),
+    "subnet_chain_stale_seconds": Metric("gauge", "Since the chain's head was last seen to move."),
 }
 """Every metric there is: a name outside this table is a KeyError, so that none grows by what a peer sends."""
 

@@ -79,6 +79,7 @@ class MemoryChain:
     rows: dict[Uid, list[tuple[Uid, int]]] = field(default_factory=dict)
     calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     genesis_hash: str = "0x" + "77" * 32
+    stale_for: float = 0.0
 
     def __post_init__(self) -> None:
         self._moved = asyncio.Event()
