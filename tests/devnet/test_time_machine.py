@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from substrateinterface import Keypair
 
 from subnet.devnet import Devnet, devnet
+from subnet.devnet import chain as chains
 from subnet.devnet import state as states
 from subnet.devnet.accounts import DEVELOPMENT
 from subnet.devnet.chain import Chain
@@ -65,8 +67,9 @@ def test_a_return_restores_head_state_and_clock() -> None:
     chain.store.close()
 
 
-def test_blocks_after_a_return_have_hashes_of_their_own() -> None:
+def test_blocks_after_a_return_have_hashes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alike in all else: number, parent, extrinsics and time. Caches by hash stay true."""
+    monkeypatch.setattr(chains, "time", SimpleNamespace(time_ns=lambda: 1_760_000_000_000_000_000))
     chain = chain_of(Store(None))
     chain.build([])
     taken, hashes, moment = chain.snapshot(), set(), chain.now_ms + 10**6
