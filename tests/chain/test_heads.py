@@ -362,3 +362,19 @@ async def test_heads_of_a_node_have_the_hashes_that_it_gives() -> None:
             async with aclosing(chain.heads(finalized=True)) as final:
                 (last,) = await take(final, 1)
                 assert last.number == 3
+
+
+@pytest.mark.e2e
+async def test_a_local_chain_that_goes_back_in_time_is_a_fork() -> None:
+    with devnet(production="manual") as node:
+        async with await Chain.connect(node.url, timeout=60.0) as chain, aclosing(chain.heads()) as heads:
+            await take(heads, 1)
+            await asyncio.to_thread(node.new_blocks, 2)
+            before = await asyncio.to_thread(node.snapshot)
+            await asyncio.to_thread(node.new_blocks, 3)
+            assert [head.number for head in await take(heads, 5)] == [1, 2, 3, 4, 5]
+            await asyncio.to_thread(node.revert, before)
+            await asyncio.to_thread(node.new_blocks, 2)
+            found = await take(heads, 2)
+            assert [(head.number, head.reorg) for head in found] == [(3, True), (4, True)]
+            assert await chain.wait_for_block(3, timeout=60) == 4
