@@ -14,6 +14,8 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
@@ -44,6 +46,8 @@ log = logging.getLogger(__name__)
 
 AGAIN = 8
 """Blocks without the extrinsic after which its bytes are sent again: the pool may have lost them."""
+LEAST = 2.0
+"""Seconds that a call to the node gets although the send's deadline is nearer."""
 PAUSE = 0.2
 """Seconds before a call whose nonce was taken is signed anew; longer at each try."""
 _TRIES = 5
@@ -105,7 +109,7 @@ class Submitter:
         account = ss58_of(key.public_key)
         for attempt in range(1, _TRIES + 1):
             try:
-                async with self._locks[account]:
+                async with self._turn(account, call, deadline):
                     prepared = await self.prepare(call, key, **signing)
                     trouble = await self._first_push(prepared, deadline)
                 return await self._follow(prepared, deadline, wait, trouble)
@@ -117,6 +121,23 @@ class Submitter:
                 log.info("a nonce of %s was taken by somebody else; signing anew", account)
             await asyncio.sleep(PAUSE * attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    @asynccontextmanager
+    async def _turn(self, account: str, call: Call, deadline: float) -> AsyncIterator[None]:
+        """The account's lock; ChainTimeout where earlier sends hold it past the deadline."""
+        lock = self._locks[account]
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0.0)):
+                await lock.acquire()
+        except TimeoutError:
+            raise ChainTimeout(
+                f"{call} was not sent: the node has not answered earlier sends of {account}",
+                remedy="Nothing was sent; try again, or another --endpoint.",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def deliver(self, prepared: Prepared, *, wait: Wait = "inclusion", timeout: float = PATIENCE) -> Included:
         """Send what was prepared, here or by an earlier process, and follow it.
@@ -153,7 +174,8 @@ class Submitter:
                 with attempt:
                     before = len(told)
                     try:
-                        await self._connection.run(partial(_submit, data=prepared.data, told=told))
+                        job = partial(_submit, data=prepared.data, told=told)
+                        await self._connection.run(job, timeout=self._left(deadline))
                     except ChainRefused as refused:
                         failed = _refusal(refused, prepared)
                         if failed.name != "AlreadyImported" and not before:
@@ -182,6 +204,10 @@ class Submitter:
             return failed
         return None
 
+    def _left(self, deadline: float) -> float:
+        """Seconds for one call to the node: until the deadline, but enough for an answer."""
+        return min(max(deadline - time.monotonic(), LEAST), self._connection.timeout)
+
     # To its outcome
 
     async def _follow(
@@ -201,9 +227,10 @@ class Submitter:
         try:
             while True:
                 try:
-                    await self._connection.read(partial(look, watch=watch), patience=1.0)
+                    left = self._left(deadline)
+                    await self._connection.read(partial(look, watch=watch), timeout=left, patience=1.0)
                     if watch.is_final or (watch.place and wait == "inclusion"):
-                        return await self._connection.read(partial(outcome, watch=watch))
+                        return await self._connection.read(partial(outcome, watch=watch), timeout=left)
                     if watch.usurped:
                         raise failure(f"{prepared.call}: nonce {prepared.nonce} was used by another", "Usurped", "pool")
                     if watch.is_over:

@@ -136,6 +136,7 @@ class ModelConnection:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        self.timeout = 10.0
 
     async def run(self, job: Callable[[Any], Any], **_: Any) -> Any:
         await asyncio.sleep(0)

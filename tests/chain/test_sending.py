@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chain_peers import TRUTH, Altered, HangUp, Peer, Raw, Refuse, between
+from chain_peers import TRUTH, Altered, Hang, HangUp, Peer, Raw, Refuse, between
 
 from subnet.chain import Chain, Prepared, calls, extrinsic
 from subnet.chain.remedies import DEFAULT
@@ -181,6 +181,17 @@ async def test_an_answer_of_nonsense_is_as_good_as_lost(node: Devnet) -> None:
     async with lied_to(node.url, lie) as chain:
         await chain.transfer(key, to, rao(1))
         assert await chain.balance(to) == rao(1)
+
+
+async def test_a_send_does_not_wait_for_others_past_its_deadline(node: Devnet) -> None:
+    async with lied_to(node.url, on_submit(lambda _: throw(Hang()))) as chain:
+        hanging = asyncio.ensure_future(chain.transfer(ALICE, somebody(), rao(1)))
+        while not chain._submitter._locks[ALICE.ss58_address].locked():
+            await asyncio.sleep(0.01)
+        with pytest.raises(ChainTimeout, match="was not sent"):
+            await chain.transfer(ALICE, somebody(), rao(1), timeout=0.05)
+        assert not hanging.done()
+        hanging.cancel()
 
 
 async def test_what_was_never_handed_over_has_not_happened(node: Devnet) -> None:
