@@ -329,6 +329,17 @@ async def test_what_nobody_reads_is_bounded(node: Devnet, client: Socket, monkey
             one.close()
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for(node: Devnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "BODY_TIMEOUT", 0.05)
+
+    def trickle() -> bytes:
+        with dial(node) as opened:
+            opened.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+            return opened.recv(100)
+
+    assert b" 408 " in await asyncio.to_thread(trickle)
+
+
 def test_subscriptions_of_many_keys_are_bounded() -> None:
     from subnet.devnet import session as sessions
     from subnet.devnet.rpc import RpcError
