@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from subnet.errors import ConfigError
-from subnet.synapse import MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class Limits:
     """Verified requests a second from one hotkey."""
     hotkey_burst: int = 1000
     """How many of those at once."""
-    unverified_bytes: int = 256 * MiB
+    unverified_bytes: int = 256 * 1024 * 1024
     """Bodies that have arrived and are not yet verified, all connections together."""
     body_timeout: float = 10.0
     """Seconds for a body to arrive."""

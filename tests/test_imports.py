@@ -40,6 +40,7 @@ def test_the_commands_front_door_brings_nothing_heavy(word: str) -> None:
         ("subnet.validators", {"aiohttp.web", "substrateinterface", "torch"}),
         ("subnet.telemetry", {"prometheus_client", "rich"}),
         ("subnet.config", {"typer"}),
+        ("subnet.devnet.service", {"numpy", "scipy", "substrateinterface", "msgspec"}),
         ("subnet.pytest_plugin", {*HEAVY, "subnet.devnet", "logging.config"}),
     ],
 )
