@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from subnet.errors import ConfigError, NotPermitted, WireError
 from subnet.service import Follower, Loops, Service, load, register_remedy, warn_unread
-from subnet.types import Hotkey, Metagraph, Netuid, Neuron
+from subnet.types import TLS_PROTOCOL, Hotkey, Metagraph, Netuid, Neuron
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from subnet.service import ChainClient
     from subnet.synapse import Synapse
     from subnet.telemetry import Metrics
+    from subnet.tls import ServerCertificate
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,8 @@ class Address:
 
     ``external_ip`` and ``external_port`` default to what it listens on; a host that means every
     interface (0.0.0.0, ::) needs an ``external_ip``. ``insecure`` also serves unsigned requests,
-    on loopback only. ``proxies`` are reverse proxies whose X-Forwarded-For is believed. Raises ConfigError for
-    what can't work.
+    on loopback only. ``proxies`` are reverse proxies whose X-Forwarded-For is believed; with a
+    ``certificate`` it serves https. Raises ConfigError for what can't work.
     """
 
     host: str = "127.0.0.1"
@@ -57,6 +58,7 @@ class Address:
     external_port: int | None = None
     insecure: bool = False
     proxies: tuple[str, ...] = ()
+    certificate: ServerCertificate | None = None
 
     def __post_init__(self) -> None:
         listen = _ip(self.host, "--host")
@@ -173,6 +175,7 @@ class MinerService(Service):
             port=self.address.port,
             reuse_port=self._worker is not None,
             proxies=self.address.proxies,
+            tls=self.address.certificate.context if self.address.certificate else None,
             limits=self._limits or Limits(),
             admit=self._admit,
             nonces=self._nonces,
@@ -209,11 +212,18 @@ class MinerService(Service):
     async def _announce(self) -> float:
         """One pass: tell the chain where we serve, if it says otherwise."""
         neuron = self.follower.snapshot.neuron(self.hotkey)
-        wanted = (self.address.announced_ip, self.address.external_port or self.port)
+        ip, port = self.address.announced_ip, self.address.external_port or self.port
+        certificate = self.address.certificate
+        wanted = (ip, port, certificate.fingerprint if certificate else None)
         if neuron is None or _announced(neuron) == wanted:
             return _CHECK_S
-        included = await self._chain.serve_axon(self._key, self.netuid, *wanted)
-        log.info("served", extra={"ip": wanted[0], "port": wanted[1], "block": included.block})
+        if certificate is None:
+            included = await self._chain.serve_axon(self._key, self.netuid, ip, port)
+        else:
+            included = await self._chain.serve_axon(
+                self._key, self.netuid, ip, port, protocol=TLS_PROTOCOL, certificate=certificate.published
+            )
+        log.info("served", extra={"ip": ip, "port": port, "block": included.block})
         await self.follower.refresh()
         return _CHECK_S
 
@@ -226,5 +236,6 @@ class MinerService(Service):
         self._registered = registered
 
 
-def _announced(neuron: Neuron) -> tuple[str, int] | None:
-    return (str(ipaddress.ip_address(neuron.axon.ip)), neuron.axon.port) if neuron.axon else None
+def _announced(neuron: Neuron) -> tuple[str, int, bytes | None] | None:
+    axon = neuron.axon
+    return (str(ipaddress.ip_address(axon.ip)), axon.port, axon.fingerprint) if axon else None

@@ -53,6 +53,8 @@ from subnet.types import Hotkey, Netuid, Neuron
 from subnet.workers import Workers
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from substrateinterface import Keypair
 
 log = logging.getLogger(__name__)
@@ -111,7 +113,7 @@ class Axon:
     ``key`` is the miner's hotkey; ``netuid`` and ``genesis_hash`` go into receipts. ``port`` 0 takes any free one
     (read it back from :attr:`port`); ``reuse_port`` lets other processes of this user serve it too (SO_REUSEPORT:
     the kernel deals the connections out). ``proxies`` are the addresses of reverse proxies whose X-Forwarded-For
-    is believed. ``admit`` decides who is served (default: any signed caller).
+    is believed; with ``tls`` it serves https. ``admit`` decides who is served (default: any signed caller).
     ``nonces`` remembers accepted requests (default: private memory). ``insecure`` serves unsigned requests too, for
     people with curl, and only on loopback. Raises ConfigError for a combination that can't be.
     """
@@ -126,6 +128,7 @@ class Axon:
         port: int = 0,
         reuse_port: bool = False,
         proxies: Collection[str] = (),
+        tls: SSLContext | None = None,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         admit: Admit | None = None,
         nonces: NonceTable | None = None,
@@ -136,7 +139,7 @@ class Axon:
             raise ConfigError(f"insecure serves strangers unsigned, so only on loopback, not on {host}")
         self.hotkey = canonical_ss58(key.ss58_address)
         self.host, self.port = host, port
-        self._reuse_port, self._proxies = reuse_port, tuple(proxies)
+        self._reuse_port, self._proxies, self._tls = reuse_port, tuple(proxies), tls
         self.limits = limits
         self.stats = AxonStats()
         self._key, self._scheme = key, scheme_of(key)
@@ -185,7 +188,13 @@ class Axon:
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(
-                self._http, self.host, self.port, backlog=128, reuse_port=self._reuse_port or None
+                self._http,
+                self.host,
+                self.port,
+                backlog=128,
+                reuse_port=self._reuse_port or None,
+                ssl=self._tls,
+                ssl_handshake_timeout=self.limits.first_request if self._tls else None,
             )
         except OSError as error:
             raise ConfigError(

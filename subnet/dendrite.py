@@ -292,8 +292,13 @@ class Dendrite:
             nonce_ns=nonce,
         )
         headers["Content-Type"] = codec.MSGPACK
+        fingerprint = peer.axon.fingerprint if peer.axon is not None else None
         response = await self._open_session().post(
-            url, data=outgoing(packed.body), headers=headers, allow_redirects=False
+            url,
+            data=outgoing(packed.body),
+            headers=headers,
+            allow_redirects=False,
+            ssl=aiohttp.Fingerprint(fingerprint) if fingerprint else True,
         )
         return response, nonce
 

@@ -57,7 +57,16 @@ class ChainClient(Protocol):
     async def hyperparameters(self, netuid: int, block: int | None = None) -> Hyperparameters: ...
     async def weights(self, netuid: int, block: int | None = None) -> dict[Uid, list[tuple[Uid, int]]]: ...
     async def next_epoch_block(self, netuid: int) -> Block | None: ...
-    async def serve_axon(self, hotkey: Keypair, netuid: int, ip: str, port: int) -> Included: ...
+    async def serve_axon(
+        self,
+        hotkey: Keypair,
+        netuid: int,
+        ip: str,
+        port: int,
+        *,
+        protocol: int = 4,
+        certificate: bytes | None = None,
+    ) -> Included: ...
     async def set_weights(
         self,
         hotkey: Keypair,

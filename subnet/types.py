@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NewType
@@ -52,6 +52,12 @@ def rao(amount: Decimal | int | str) -> Rao:
     return Rao(int(scaled))
 
 
+TLS_PROTOCOL = 5
+"""AxonInfo.protocol of a neuron that speaks TLS; 4 is what bittensor writes."""
+TLS_ALGORITHM = 200
+"""Certificate.algorithm where its ``public_key`` is the sha256 of the certificate that the neuron serves under."""
+
+
 @dataclass(frozen=True, slots=True)
 class AxonInfo:
     """Where a neuron says that it serves: ``ip`` as text (IPv4 or IPv6), ``port``, and the chain's other fields."""
@@ -62,15 +68,23 @@ class AxonInfo:
     protocol: int = 4
     version: int = 0
     block: int = 0
+    fingerprint: bytes | None = None
+    """The sha256 of its certificate, where the neuron speaks TLS (:mod:`subnet.tls`)."""
 
     @property
     def url(self) -> str:
-        """``http://host:port``, brackets around an IPv6 address."""
+        """``http://host:port``, or https where there is a fingerprint; brackets around an IPv6 address."""
         host = f"[{self.ip}]" if ":" in self.ip else self.ip
-        return f"http://{host}:{self.port}"
+        return f"{'http' if self.fingerprint is None else 'https'}://{host}:{self.port}"
+
+    def with_certificate(self, published: Certificate | None) -> AxonInfo:
+        """As it is to be called, given the certificate that its neuron published."""
+        if self.protocol != TLS_PROTOCOL or published is None or published.algorithm != TLS_ALGORITHM:
+            return self
+        return replace(self, fingerprint=published.public_key) if len(published.public_key) == 32 else self
 
     @classmethod
-    def from_chain(cls, ip: int, port: int, ip_type: int, **rest: int) -> AxonInfo:
+    def from_chain(cls, ip: int, port: int, ip_type: int, **rest: Any) -> AxonInfo:
         """From the chain's integers: ``ip`` is a u128, ``ip_type`` 4 or 6."""
         address = ipaddress.IPv4Address(ip) if ip_type == 4 else ipaddress.IPv6Address(ip)
         return cls(str(address), port, ip_type, **rest)
@@ -175,7 +189,7 @@ class Metagraph:
                 uid=Uid(i),
                 hotkey=self.hotkeys[i],
                 coldkey=self.coldkeys[i],
-                axon=self.axons[i],
+                axon=axon and axon.with_certificate(certificate),
                 stake=Rao(int(self.stake[i])),
                 active=bool(self.active[i]),
                 validator_permit=bool(self.validator_permit[i]),
@@ -188,7 +202,7 @@ class Metagraph:
                 block_at_registration=Block(int(self.block_at_registration[i])),
                 tao_stake=Rao(int(self.tao_stake[i])),
             )
-            for i in range(len(self.hotkeys))
+            for i, (axon, certificate) in enumerate(zip(self.axons, self.certificates, strict=True))
         )
 
     def to_pandas(self) -> Any:

@@ -132,9 +132,19 @@ class MemoryChain:
         self._reach()
         return Block(self.last_epoch + self.tempo) if self.tempo else None
 
-    async def serve_axon(self, hotkey: Any, netuid: int, ip: str, port: int) -> Included:
+    async def serve_axon(
+        self,
+        hotkey: Any,
+        netuid: int,
+        ip: str,
+        port: int,
+        *,
+        protocol: int = 4,
+        certificate: bytes | None = None,
+    ) -> Included:
         self._write("serve_axon", ip, port)
-        self.change(self._uid(hotkey), axon=AxonInfo(ip, port))
+        fingerprint = certificate[1:] if certificate else None
+        self.change(self._uid(hotkey), axon=AxonInfo(ip, port, protocol=protocol, fingerprint=fingerprint))
         return self._included()
 
     async def set_weights(

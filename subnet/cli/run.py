@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from subnet.miners import Address, Miner
     from subnet.prefork import Worker
     from subnet.telemetry import Metrics
+    from subnet.tls import ServerCertificate
     from subnet.validators import Validator
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,10 @@ MetricsPort = Annotated[
 Workers = Annotated[
     int, typer.Option("--workers", min=1, max=256, help="Miner: processes that serve the port together.")
 ]
+TlsCert = Annotated[
+    Path | None, typer.Option("--tls-cert", metavar="PEM", help="Miner: serve https under this certificate.")
+]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Miner: the certificate's key.")]
 TrustedProxy = Annotated[
     list[str] | None,
     typer.Option("--trusted-proxy", metavar="IP", help="Miner: a reverse proxy whose X-Forwarded-For is believed."),
@@ -88,6 +93,8 @@ def command(
     external_ip: ExternalIp = None,
     external_port: ExternalPort = None,
     insecure: Insecure = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     trusted_proxy: TrustedProxy = None,
     workers: Workers = 1,
     share_model: ShareModel = False,
@@ -112,6 +119,7 @@ def command(
             remedy="Leave them out for a validator; give --workers N with --share-model.",
         )
     worker, proxies = None, tuple(trusted_proxy or ())
+    certificate = _certificate(tls_cert, tls_key)
     if isinstance(neuron, Miner) and workers > 1:
         Address(host, port, external_ip, external_port, insecure, proxies)  # what can't work is said once
         worker, port = _multiply(neuron, host, port, workers, share_model=share_model)
@@ -119,7 +127,7 @@ def command(
     if metrics_port is not None and (worker is None or worker.number == 0):
         log.info("metrics", extra={"url": f"http://127.0.0.1:{metrics.serve(metrics_port)}/metrics"})
     if isinstance(neuron, Miner):
-        address = Address(host, port, external_ip, external_port, insecure, proxies)
+        address = Address(host, port, external_ip, external_port, insecure, proxies, certificate)
         live = _mine(neuron, signer, netuid, address, folder, metrics, worker, share_model)
     else:
         live = _validate(neuron, signer, netuid, folder, metrics)
@@ -127,6 +135,16 @@ def command(
 
 
 Life = Callable[["Chain", asyncio.Event], Coroutine[Any, Any, None]]
+
+
+def _certificate(certificate: Path | None, key: Path | None) -> ServerCertificate | None:
+    from subnet.tls import load_certificate
+
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise ConfigError("--tls-cert and --tls-key go together", remedy="Give both, or neither.")
+    return load_certificate(certificate, key)
 
 
 def _multiply(miner: Miner, host: str, port: int, workers: int, *, share_model: bool) -> tuple[Worker, int]:

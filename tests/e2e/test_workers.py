@@ -24,6 +24,7 @@ from subnet.devnet import Devnet, devnet
 from subnet.keys import load_key
 from subnet.synapse import Message, Synapse
 from subnet.types import Netuid, Neuron, rao
+from tests.certificates import HAVE_OPENSSL, self_signed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -88,6 +89,7 @@ class Crew:
     def __init__(self, folder: Path, chain: tuple[Devnet, int], *options: str) -> None:
         (folder / "pids.py").write_text(textwrap.dedent(MINER))
         self.url, self.netuid, self.log = chain[0].url, chain[1], folder / "log"
+        self.urls: set[str] = set()
         command = [sys.executable, "-m", "subnet.cli", "run", "pids:Pids", "-n", str(self.netuid), "-e", self.url]
         command += ["--key", "//Crew", "--state", str(folder), "--workers", "2", "--metrics-port", "0", *options]
         with self.log.open("ab") as log:
@@ -107,7 +109,9 @@ class Crew:
                 metagraph = await chain.metagraph(self.netuid)
                 neuron = metagraph.neuron(load_key("//Crew").ss58_address)
                 if neuron is not None and neuron.axon is not None:
-                    found |= await ask(chain.genesis_hash, self.netuid, neuron)
+                    if answered := await ask(chain.genesis_hash, self.netuid, neuron):
+                        self.urls.add(neuron.axon.url.partition(":")[0])
+                    found |= answered
                 await asyncio.sleep(0.05)
         return found
 
@@ -159,13 +163,18 @@ def test_two_workers_serve_one_port_and_one_that_dies_comes_back(
     assert not any(psutil.pid_exists(pid) for pid in again)
 
 
-def test_a_shared_model_is_loaded_once_and_an_orphan_ends(
+def test_a_shared_model_is_loaded_once_served_by_https_and_an_orphan_ends(
     tmp_path: Path, chain: tuple[Devnet, int], crews: list[Crew]
 ) -> None:
-    crew = Crew(tmp_path, chain, "--share-model")
+    options = ["--share-model"]
+    if HAVE_OPENSSL:
+        certificate, key = self_signed(tmp_path, "crew")
+        options += ["--tls-cert", str(certificate), "--tls-key", str(key)]
+    crew = Crew(tmp_path, chain, *options)
     crews.append(crew)
     found = asyncio.run(crew.served_by(2))
     assert set(found.values()) == {crew.process.pid}
+    assert crew.urls == {"https" if HAVE_OPENSSL else "http"}
     workers = [psutil.Process(pid) for pid in found]
     crew.process.kill()
     _, alive = psutil.wait_procs(workers, timeout=60)
