@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def subnet_chain(request: pytest.FixtureRequest) -> Iterator[Devnet]:
     """A fresh local chain: blocks for each extrinsic and on demand, tempo 10; gone after the test.
 
-    ``@pytest.mark.subnet_chain(tempo=20, genesis=Path("genesis.toml"))`` makes it otherwise, for one test,
+    ``@pytest.mark.subnet_chain(tempo=20, genesis="genesis.toml")`` makes it otherwise, for one test,
     a class or a module; the nearest marker's options come before those of the ones around it.
     """
     from subnet.devnet import devnet

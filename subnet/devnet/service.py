@@ -229,6 +229,9 @@ def devnet(
     port: int = 0,
     tempo: int = 360,
     state: str | Path | None = None,
+    genesis: str | Path | None = None,
+    load_state: str | Path | None = None,
+    dump_state: str | Path | None = None,
     accounts: int = 6,
     start_call_delay: int = 0,
     **more_options: Any,
@@ -243,7 +246,10 @@ def devnet(
         block_time=block_time,
         production=production,
         tempo=tempo,
-        state=None if state is None else Path(state),
+        state=_path(state),
+        genesis=_path(genesis),
+        load_state=_path(load_state),
+        dump_state=_path(dump_state),
         accounts=accounts,
         start_call_delay=start_call_delay,
         **more_options,
@@ -254,6 +260,10 @@ def devnet(
         yield node
     finally:
         runner.stop()
+
+
+def _path(name: str | Path | None) -> Path | None:
+    return None if name is None else Path(name)
 
 
 class _Thread:
