@@ -93,6 +93,16 @@ async def test_transfers_that_close_the_account(chain: Chain) -> None:
     assert await chain.balance(to) > rao("0.9")
 
 
+async def test_ed25519_keys_sign_too(chain: Chain) -> None:
+    from substrateinterface import Keypair, KeypairType
+
+    key = Keypair.create_from_uri(f"//{secrets.token_hex(8)}", crypto_type=KeypairType.ED25519)
+    await chain.transfer(ALICE, key.ss58_address, rao(2))
+    call = calls.transfer(fresh().ss58_address, rao(1))
+    estimate = await chain.estimate(call, key)
+    assert (await chain.send(call, key, wait="finality")).fee == estimate.fee
+
+
 # Fees
 
 
