@@ -283,8 +283,14 @@ async def test_a_batch_leaves_time_for_others(node: Devnet, client: Socket) -> N
     assert node.node.chain.head.number > before
 
 
-def dial(node: Devnet) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", int(node.url.rsplit(":", 1)[1])), timeout=WAIT)
+def dial(node: Devnet, receives: int | None = None) -> socket.socket:
+    """A connection to the node; the system keeps so many bytes for it that nobody has read."""
+    opened = socket.socket()
+    opened.settimeout(WAIT)
+    if receives is not None:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+    opened.connect(("127.0.0.1", int(node.url.rsplit(":", 1)[1])))
+    return opened
 
 
 async def test_crowds_take_turns(node: Devnet, client: Socket) -> None:
@@ -301,7 +307,7 @@ async def test_crowds_take_turns(node: Devnet, client: Socket) -> None:
 
 def deaf_websocket(node: Devnet, text: bytes) -> socket.socket:
     """A websocket that sends one message and reads nothing more."""
-    opened = dial(node)
+    opened = dial(node, receives=65536)  # else it is the system's settings that say how much is left to the node
     opened.sendall(
         b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"

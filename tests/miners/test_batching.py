@@ -154,16 +154,18 @@ async def test_a_miner_is_served_by_its_batched_method_and_its_thread_ends_with_
         def mortal(self, requests: list[Ask], callers: list[Caller]) -> list[Square]:
             return [Square(number=one.number**2) for one in requests]
 
-    def alive() -> bool:
-        gc.collect()
-        return "batch-mortal-0" in {thread.name for thread in threading.enumerate()}
-
     miner = Mortal()
     assert list(miner.handlers) == [Ask]
     assert (await miner.handlers[Ask](Ask(number=2), CALLER)).number == 4
-    assert alive()
+    (thread,) = [one for one in threading.enumerate() if one.name == "batch-mortal-0"]
+    assert thread.is_alive()
     del miner
-    await until(lambda: not alive())
+    for _ in range(10):
+        gc.collect()
+        await asyncio.to_thread(thread.join, 1.0)
+        if not thread.is_alive():
+            break
+    assert not thread.is_alive()
 
 
 def test_what_can_t_work_is_refused_when_it_is_declared() -> None:
