@@ -6,6 +6,7 @@
 #   make test-chain       the client's conformance suite on the chain at SUBNET_TEST_CHAIN=ws://...
 #   make abuse           attacks on an axon, with honest callers beside
 #   make test-crash       the local chain, killed a hundred times at random moments
+#   make fuzz            new examples for the property tests, for SECONDS=600
 #   make lint             ruff, mypy, import-linter, and pyright where there is node
 #   make wheel-check      a wheel, in an empty environment beside PyPI's validators
 #   make bench            the benchmarks
@@ -55,6 +56,11 @@ lint: setup
 
 abuse: setup
 	$(BIN)/python -m pytest -m abuse tests/abuse $(ARGS)
+
+SECONDS ?= 600
+
+fuzz: setup
+	$(BIN)/python scripts/fuzz.py $(SECONDS) $(ARGS)
 
 wheel-check: setup
 	$(BIN)/python scripts/wheel_check.py

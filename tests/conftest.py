@@ -16,5 +16,5 @@ os.environ["SUBNET_CACHE_DIR"] = "-"  # nobody's folders are written; the cache 
 # and no clock. HYPOTHESIS_PROFILE=explore draws new ones and remembers those that failed.
 _CLOCKLESS = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow], "print_blob": True}
 hypothesis.settings.register_profile("house", derandomize=True, **_CLOCKLESS)
-hypothesis.settings.register_profile("explore", derandomize=False, **_CLOCKLESS)
+hypothesis.settings.register_profile("explore", derandomize=False, max_examples=1000, **_CLOCKLESS)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from substrateinterface import Keypair
 
 from subnet import auth
@@ -204,3 +206,51 @@ def test_errors_do_not_echo_what_was_sent() -> None:
 def test_a_store_that_forgets_too_soon_is_refused() -> None:
     with pytest.raises(ValueError, match="remembers"):
         check(max_age=60.0)
+
+
+_KEYS = [load_key("//Fuzzer", scheme=scheme) for scheme in ("sr25519", "ed25519")]
+_ANY = st.text(max_size=140) | st.binary(max_size=70).map(bytes.hex) | st.integers(-(2**80), 2**80).map(str)
+
+
+@given(st.data())
+def test_a_changed_byte_or_word_anywhere_is_one_of_the_five_errors(data: st.DataObject) -> None:
+    """Of method, path, body and every header; what is not changed verifies."""
+    key = data.draw(st.sampled_from(_KEYS))
+    now = 1_760_000_000_000_000_000
+    said: dict[str, Any] = {"method": "POST", "path": "/Classify?a=1", "body": b"\x81\xa1n\x01"}
+    headers = auth.sign(key, **said, receiver_ss58=BOB.ss58_address, nonce_ns=now)
+    sent = said | {"headers": dict(headers)}
+    place = data.draw(st.sampled_from(["nothing", "method", "path", "body", *headers]))
+    if place in headers:
+        old = headers[place]
+        new = data.draw(
+            _ANY | st.integers(0, len(old) - 1).map(lambda i: old[:i] + chr(ord(old[i]) ^ 1) + old[i + 1 :])
+        )
+        sent["headers"][place] = new
+    elif place != "nothing":
+        old = said[place]
+        new = data.draw(st.binary(max_size=40) if isinstance(old, bytes) else st.text(max_size=40))
+        sent[place] = new
+    else:
+        old = new = ""
+
+    def verified() -> auth.Caller:
+        return auth.verify(
+            sent["headers"],
+            sent["body"],
+            method=sent["method"],
+            path=sent["path"],
+            self_hotkey_ss58=BOB.ss58_address,
+            nonce_store=NonceTable(capacity=64),
+            now_ns=now,
+        )
+
+    if new == old:
+        assert verified().nonce_ns == now
+    elif place == auth.HEADER_SIGNATURE and new.lower().removeprefix("0x") == old.lower().removeprefix("0x"):
+        assert verified().nonce_ns == now  # hex has no case, and 0x may be left out
+    elif place == "method" and new.upper() == old:
+        assert verified().nonce_ns == now  # it is signed in capitals
+    else:
+        with pytest.raises(AuthError):
+            verified()
