@@ -28,8 +28,10 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message that we take from a node: twice what a Substrate node sends unless told otherwise."""
+MAX_EXCHANGE = 2 * MAX_MESSAGE
+"""Bytes of all answers to one batch; each of a batch's hundreds could have MAX_MESSAGE."""
 MAX_VALUES = 1_000_000
-"""JSON values in one message; as Python objects they take up to a hundred bytes each."""
+"""JSON values in all answers to one batch; as Python objects they take up to a hundred bytes each."""
 MAX_HANDSHAKE = 64 * 1024
 """Bytes of a websocket handshake."""
 MAX_NOTICE = 64 * 1024
@@ -72,6 +74,7 @@ class Transport:
         self._socket: DeadlineSocket | None = None
         self._websocket: Any = None
         self._next_id = 0
+        self._answered = self._values = 0  # bytes and JSON values of the answers to one batch
         self.is_over = False
         self._notices: deque[bytes] = deque(maxlen=MAX_NOTICES)
 
@@ -142,6 +145,7 @@ class Transport:
         try:
             wire = self._wire()
             end = time.monotonic() + seconds
+            self._answered = self._values = 0
             while not self._notices:
                 if not wire.readable(max(end - time.monotonic(), 0)):
                     return None
@@ -175,6 +179,7 @@ class Transport:
         wire = self._wire()
         first = self._next_id
         self._next_id += len(batch)
+        self._answered = self._values = 0
         for number, (method, params) in enumerate(batch, first):
             log.debug("-> %s", method)
             request = {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
@@ -195,8 +200,7 @@ class Transport:
             raise ChainUnreachable(f"{self.endpoint} closed the connection")
         if opcode not in (_TEXT, _BINARY):
             return None
-        if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
-            raise ChainMalformed(f"{self.endpoint} answered with more than {MAX_VALUES} values")
+        self._weigh(data)
         try:
             envelope = _ENVELOPE.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -208,6 +212,15 @@ class Transport:
             raise ChainMalformed(f"{self.endpoint} sends a subscription {len(notice)} bytes at once")
         self._notices.append(notice)
         return None
+
+    def _weigh(self, data: bytes) -> None:
+        """Count a message before it is decoded. Raises ChainMalformed."""
+        self._answered += len(data)
+        self._values += sum(map(data.count, (b",", b"[", b"{")))
+        if self._answered > MAX_EXCHANGE:
+            raise ChainMalformed(f"{self.endpoint} answered one batch with more than {MAX_EXCHANGE} bytes")
+        if self._values > MAX_VALUES:
+            raise ChainMalformed(f"{self.endpoint} answered with more than {MAX_VALUES} values")
 
     def rpc_request(self, payload: dict[str, Any], result_handler: Any = None) -> dict[str, Any]:
         """The one door through which substrate-interface asks; subscriptions are not used here."""

@@ -156,11 +156,11 @@ LIES: dict[str, tuple[Callable[[Reader, Writer], Awaitable[None]], set[str]]] = 
     "a hash of 30 MiB": (lie(answer(b'"0x' + b"00" * (15 * MIB) + b'"')), {"ChainMalformed"}),
     "answers to nobody": (
         lie(lambda writer, _: endless(writer, frame(b'{"id": 77, "result": "' + b"x" * MIB + b'"}'))),
-        {"ChainTimeout"},
+        {"ChainMalformed"},
     ),
     "news that nobody subscribed to": (
         lie(lambda writer, _: endless(writer, frame(b'{"method": "x", "params": "' + b"x" * 60_000 + b'"}') * 16)),
-        {"ChainTimeout"},
+        {"ChainMalformed"},
     ),
     "a header without end": (endless_header, {"ChainMalformed"}),
     "a refusal of a terabyte": (huge_body, {"ChainUnreachable", "ChainMalformed"}),

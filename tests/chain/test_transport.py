@@ -172,6 +172,27 @@ async def test_a_message_over_the_cap_is_refused_as_it_streams(
             await call(transport, "too much")
 
 
+async def test_a_batch_s_answers_have_a_cap_together(
+    closing: Callable[[str], Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of answers, each below the cap of one, would fill the memory."""
+    monkeypatch.setattr(module, "MAX_EXCHANGE", 1_000_000)
+    monkeypatch.setattr(module, "MAX_VALUES", 10_000)
+
+    def script(method: str, params: list[Any]) -> Any:
+        return "0" * 400_000 if method == "long" else [0] * 4_000
+
+    async with peer(script) as node:
+        transport = closing(node.url)
+        for _ in range(3):  # the caps are for one batch
+            assert len(await call(transport, "long", "long")) == 2
+            assert len(await call(transport, "many", "many")) == 2
+        with pytest.raises(ChainMalformed, match="1000000 bytes"):
+            await call(transport, "long", "long", "long")
+        with pytest.raises(ChainMalformed, match="10000 values"):
+            await call(transport, "many", "many", "many")
+
+
 async def test_a_hang_up_in_the_middle_is_unreachable_and_the_next_call_can_reconnect(
     closing: Callable[[str], Transport],
 ) -> None:
