@@ -96,7 +96,7 @@ async def test_transfers_that_close_the_account(chain: Chain) -> None:
 async def test_ed25519_keys_sign_too(chain: Chain) -> None:
     from substrateinterface import Keypair, KeypairType
 
-    key = Keypair.create_from_uri(f"//{secrets.token_hex(8)}", crypto_type=KeypairType.ED25519)
+    key = Keypair.create_from_seed("0x" + secrets.token_hex(32), crypto_type=KeypairType.ED25519)
     await chain.transfer(ALICE, key.ss58_address, rao(2))
     call = calls.transfer(fresh().ss58_address, rao(1))
     estimate = await chain.estimate(call, key)
@@ -231,6 +231,7 @@ async def committing(chain: Chain, made: Made) -> AsyncIterator[Made]:
 
 async def test_a_commit_is_revealed_in_its_epoch(chain: Chain, node: Devnet, committing: Made) -> None:
     key, netuid = committing.hotkey, committing.netuid
+    await _next_epoch(chain, node, netuid)  # so that the next block is not the last of its epoch
     commit = WeightCommit.fresh(key.ss58_address, netuid, [0], [65535], version_key=1)
     included = await chain.commit_weights(key, commit)
     assert included.fee == 0
