@@ -44,13 +44,15 @@ class Commitment:
 
 @dataclass(frozen=True, slots=True)
 class OpenCommit:
-    """Weights that a validator committed by hash, and the blocks in which it may reveal them."""
+    """Weights that a validator committed by hash. When it may reveal them, runtimes up to 343 keep as blocks;
+    later ones keep the commit's epoch, which the reveal's follows by RevealPeriodEpochs (see ``reveal_block``)."""
 
     hotkey: Hotkey
     hash: str
     block: Block
-    first_reveal: Block
-    last_reveal: Block
+    epoch: int | None = None
+    first_reveal: Block | None = None
+    last_reveal: Block | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def read_weight_commits(
     """Open commits by hash, oldest first by hotkey; of one hotkey if it is given."""
     at, key = at or read_block_hash(session, None), u16(storage_index(netuid, mecid))
     runtime = session.runtime_at(at)
+    by_epoch = runtime.item("SubtensorModule", "SubnetEpochIndex") is not None  # the same four fields, but others
     if hotkey is not None:
         entry = Entry("WeightCommits", (key, public_key_of(hotkey)))
         data = session.read([entry], at)[entry]
@@ -131,8 +134,13 @@ def read_weight_commits(
         found = entries_under(session, Entry("WeightCommits", (key,)), at)
     commits = []
     for (owner,), data in found:
-        for digest, block, first, last in _rows(runtime.value("SubtensorModule", "WeightCommits", data), 4):
-            commits.append(OpenCommit(Hotkey(owner), str(digest), Block(block), Block(first), Block(last)))
+        for digest, *when in _rows(runtime.value("SubtensorModule", "WeightCommits", data), 4):
+            if by_epoch:
+                epoch, block, _ = when
+                commits.append(OpenCommit(Hotkey(owner), str(digest), Block(block), epoch=epoch))
+            else:
+                block, first, last = map(Block, when)
+                commits.append(OpenCommit(Hotkey(owner), str(digest), block, None, first, last))
     return tuple(commits)
 
 

@@ -183,8 +183,16 @@ _PHRASES = {  # how sp_runtime words InvalidTransaction
     "ancient birth block": "AncientBirthBlock",
     "exhaust the resources": "ExhaustsResources",
     "call is not expected": "Call",
+    # the same as chopsticks gives it: {"invalid":{"badProof":null}}
+    '"payment"': "Payment",
+    '"future"': "Future",
+    '"stale"': "Stale",
+    '"badproof"': "BadProof",
+    '"ancientbirthblock"': "AncientBirthBlock",
+    '"exhaustsresources"': "ExhaustsResources",
+    '"call"': "Call",
 }
-_NUMBER = re.compile(r"custom error:?\s*(\d+)", re.IGNORECASE)
+_NUMBER = re.compile(r"custom(?: error:?\s*|\":\s*)(\d+)", re.IGNORECASE)
 
 
 def remedy(name: str) -> str:

@@ -12,7 +12,7 @@ their own. They hold on a chain of any age and say nothing of how it is built, o
 :class:`subnet.chain.Chain`. :class:`ReadConformance` alone sends nothing and needs no key.
 
 The parts: :mod:`conformance_reads`, :mod:`conformance_money`, :mod:`conformance_neurons`,
-:mod:`conformance_weights`.
+:mod:`conformance_weights`, :mod:`conformance_records`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from conformance_base import Abilities, Made, Stage
 from conformance_money import MoneyConformance
 from conformance_neurons import NeuronConformance
 from conformance_reads import ReadConformance
+from conformance_records import RecordConformance
 from conformance_weights import WeightConformance
 
 __all__ = ["Abilities", "ChainConformance", "Made", "ReadConformance", "Stage"]
 
 
-class ChainConformance(ReadConformance, MoneyConformance, NeuronConformance, WeightConformance):
+class ChainConformance(ReadConformance, MoneyConformance, NeuronConformance, WeightConformance, RecordConformance):
     """All of it."""

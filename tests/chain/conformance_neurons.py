@@ -148,21 +148,3 @@ class NeuronConformance(Base):
         assert caught.value.name in names
         assert caught.value.where in ("pool", "block")
         assert caught.value.remedy
-
-    async def test_a_commitment_is_kept(self, stage: Stage, made: Made) -> None:
-        needs(await has(stage.chain, "Commitments", "CommitmentOf", 0, made.miner.ss58_address), "commitments")
-        await stage.chain.transfer(stage.key, made.miner.ss58_address, rao(1))  # a commitment may have a fee
-        await stage.chain.set_commitment(made.miner, made.netuid, b"sha256:abc")
-        found = await stage.chain.query("Commitments", "CommitmentOf", made.netuid, made.miner.ss58_address)
-        assert "sha256:abc" in str(found) or b"sha256:abc".hex() in str(found)
-        await stage.chain.transfer_all(made.miner, stage.key.ss58_address, keep_alive=False)
-
-    async def test_take_and_children(self, stage: Stage, made: Made) -> None:
-        hotkey = made.validator.ss58_address
-        take = await stage.chain.query("SubtensorModule", "Delegates", hotkey)
-        await stage.chain.decrease_take(made.coldkey, hotkey, take - 100)
-        assert await stage.chain.query("SubtensorModule", "Delegates", hotkey) == take - 100
-        with pytest.raises(ExtrinsicFailed) as caught:
-            await stage.chain.decrease_take(made.coldkey, hotkey, take)
-        assert caught.value.name == "DelegateTakeTooLow"
-        await stage.chain.set_children(made.coldkey, hotkey, made.netuid, {made.miner.ss58_address: 0.25})

@@ -64,13 +64,16 @@ KEPT: dict[str, dict[str, tuple[int, ...]]] = {
     "293": {"BatchWeightItemFailed": (1,)},
     "343": {"BatchWeightItemFailed": (1,)},
 }
+SHARES = {"AlphaV2": "Alpha", "TotalHotkeySharesV2": "TotalHotkeyShares"}
 RENAMED: dict[str, dict[str, str]] = {
     "218": {
         "StakeThreshold": "WeightsMinStake",
         "PendingServerEmission": "PendingEmission",
+        **SHARES,
         "sudo_set_stake_threshold": "sudo_set_weights_min_stake",
     },
-    "293": {"PendingServerEmission": "PendingEmission"},
+    "293": {"PendingServerEmission": "PendingEmission", **SHARES},
+    "343": SHARES,
 }
 """Items and calls that do today what another name did then."""
 
@@ -109,14 +112,42 @@ class Shape:
         )
 
 
+def _floor(number: dict[str, int]) -> int:
+    """A SafeFloat's bits as a U64F64."""
+    power = 10 ** abs(number["exponent"])
+    scaled = number["mantissa"] << 64
+    return scaled * power if number["exponent"] >= 0 else scaled // power
+
+
 class _Whole(s.Int):
-    """A fixed-point number of the declarations, kept as the whole number that an older version kept."""
+    """Shares, which today are a SafeFloat, as the u64 that they were at first."""
 
     def encode(self, value: Any) -> bytes:
-        return super().encode(value["bits"] >> 64 if isinstance(value, dict) else value)
+        return super().encode(_floor(value) >> 64)
 
     def read(self, reader: s.Reader) -> Any:
-        return {"bits": super().read(reader) << 64}
+        return {"mantissa": super().read(reader), "exponent": 0}
+
+
+class _Fixed(s.Struct):
+    """Shares as the U64F64 that they were then."""
+
+    def encode(self, value: Any) -> bytes:
+        return super().encode({"bits": _floor(value)})
+
+    def read(self, reader: s.Reader) -> Any:
+        return {"mantissa": super().read(reader)["bits"] * 10**20 >> 64, "exponent": -20}
+
+
+class _ByBlock(s.Vec[Any]):
+    """Open commits, which today keep epoch and block, with the block where it stood then. The window in which a
+    commit may be revealed is not told: where its first block stood, the node keeps its epoch."""
+
+    def encode(self, value: Any) -> bytes:
+        return super().encode([(digest, block, epoch, zero) for digest, epoch, block, zero in value])
+
+    def read(self, reader: s.Reader) -> Any:
+        return [(digest, epoch, block, zero) for digest, block, epoch, zero in super().read(reader)]
 
 
 def wear(shape: Shape) -> None:
@@ -170,6 +201,12 @@ def _storage(shape: Shape, pallet: Any) -> None:
     for name, item in pallet.storage.items():
         item.bind(pallet.name, renamed.get(name, name))
     pallet.storage = {item.name: item for item in pallet.storage.values() if item.name in shape.storage}
+    for then in SHARES.values() if shape.name in OLDER else ():
+        item = pallet.storage[then]
+        item.value = _Whole("u64") if shape.name == "218" else _Fixed("substrate_fixed::FixedU128", bits=s.U128)
+        item.default_bytes = bytes(item.value.smallest)
+    if shape.name in OLDER:
+        pallet.storage["WeightCommits"].value = _ByBlock(pallet.storage["WeightCommits"].value.inner)
     if shape.name in OLDER:
         pallet.constants = {name: one for name, one in pallet.constants.items() if name != "InitialStartCallDelay"}
 
@@ -233,7 +270,7 @@ def _format(names: tuple[str, ...]) -> Any:
 
 
 def _as_218(pallet: Any) -> None:
-    """register_network takes a mechanism and starts the subnet; stakes are whole; runtime APIs answer in bytes."""
+    """register_network takes a mechanism and starts the subnet; runtime APIs answer in bytes."""
     from subnet.devnet import runtime
     from subnet.devnet.pallets.subtensor_networks import start_call, subnets
 
@@ -248,10 +285,6 @@ def _as_218(pallet: Any) -> None:
 
     register.args = {**register.args, "mechid": s.U16}
     register.function = register_network
-    for name in ("Alpha", "TotalHotkeyShares"):
-        item = pallet.storage[name]
-        item.value = _Whole("u64")
-        item.default_bytes = bytes(8)
     for api in runtime.APIS:
         if api.__name__ in (
             "NeuronInfoRuntimeApi",
