@@ -137,7 +137,7 @@ class Chain:
             header = self._open(ctx)
             for pallet in self.runtime.pallets:
                 for hook in pallet.hooks:
-                    hook(ctx)
+                    self._run(hook, ctx)
             inherent = self.runtime.call("Timestamp", "set", now=ctx.now_ms)
             self.runtime.apply_inherent(ctx, 0, inherent)
             included = [bare(inherent.raw)]
@@ -153,6 +153,16 @@ class Chain:
             raise
         self.head = block
         return block
+
+    def _run(self, hook: Callable[[Context], None], ctx: Context) -> None:
+        """Run what a pallet does in each block. A defect in it must not stop the chain: it is undone and logged."""
+        mark, events = self.state.mark(), len(ctx.events)
+        try:
+            hook(ctx)
+        except Exception:
+            self.state.rollback(mark)
+            del ctx.events[events:]
+            logger.exception("%s failed in block %d", hook.__name__, ctx.block)
 
     def _open(self, ctx: Context) -> dict[str, Any]:
         state = self.state

@@ -30,7 +30,7 @@ from subnet.devnet.pallets import (  # noqa: F401 - they declare SubtensorModule
     subtensor_weights,
 )
 from subnet.devnet.pallets.admin import AdminUtils
-from subnet.devnet.pallets.balances import Balances, burn, free, mint
+from subnet.devnet.pallets.balances import Balances, burn, free, mint_if_it_fits
 from subnet.devnet.pallets.commitments import Commitments
 from subnet.devnet.pallets.shield import MevShield
 from subnet.devnet.pallets.subtensor import SubtensorModule
@@ -205,8 +205,7 @@ class Runtime:
         info["nonce"] += 1
         state.put(System.Account, who, to=info)
         error = self.dispatch(ctx, extrinsic.call, who)
-        if ctx.free and fee and not error:
-            mint(ctx, who, fee)
+        if ctx.free and fee and not error and mint_if_it_fits(ctx, who, fee):
             ctx.emit(Balances.Deposit, who, fee)
             fee = 0
         ctx.emit(TransactionPayment.TransactionFeePaid, who, fee, extrinsic.tip)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from subnet.devnet.pallet import PREFIX, Item
+from subnet.devnet.scale import Int
 from subnet.errors import DevnetError
 
 T = TypeVar("T")
@@ -72,8 +73,10 @@ class State:
         return self.read(item.key(*keys)) is not None
 
     def add(self, item: Item[int], *keys: Any, by: int) -> int:
-        """Add to a number, never below zero; returns the new value."""
+        """Add to a number, never below zero nor above its type's highest; returns the new value."""
         value = max(0, self.get(item, *keys) + by)
+        if isinstance(item.value, Int):
+            value = min(value, item.value.highest)
         self.put(item, *keys, to=value)
         return value
 

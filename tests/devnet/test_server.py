@@ -18,6 +18,7 @@ from substrateinterface import Keypair
 from subnet.devnet import Devnet, devnet, rpc
 from subnet.devnet import server as servers
 from subnet.devnet.methods import METHODS, state
+from subnet.devnet.pallets.subtensor import SubtensorModule
 from subnet.devnet.pallets.system import System, Timestamp
 from subnet.devnet.rpc import to_hex
 from subnet.devnet.session import MAX_SUBSCRIPTIONS
@@ -95,6 +96,9 @@ async def test_storage_at_any_block_with_and_without_0x(socket: Socket) -> None:
         ("account_nextIndex", ["0x" + "00" * 33]),
         ("dev_setStorage", [[[to_hex(Timestamp.Now.key()), "0x01"]]]),
         ("dev_setStorage", [[[to_hex(System.Account.key(ALICE.public_key)), "0x"]]]),
+        ("dev_setStorage", [[[to_hex(SubtensorModule.NetworksAdded.prefix + b"\1"), "0x01"]]]),
+        ("dev_setStorage", [[[to_hex(SubtensorModule.NetworksAdded.key(1) + b"\0"), "0x01"]]]),
+        ("dev_setStorage", [[[to_hex(System.Account.prefix + bytes(48)), "0x" + "00" * 80]]]),
         ("chain_getBlock", ["0x12"]),
         ("chain_getBlock", [7, 7]),
         ("state_getStorage", []),

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from subnet.devnet.methods.declare import method
 from subnet.devnet.methods.parameters import MAX_KEYS
 from subnet.devnet.node import LATEST, Production
+from subnet.devnet.pallet import Item
 from subnet.devnet.rpc import bad_params, from_hex, to_hex
 from subnet.devnet.scale import ScaleError
 from subnet.devnet.session import Session
@@ -103,8 +104,19 @@ def dev_set_storage(session: Session, values: Any) -> str:
         value = writes[key] = None if pair[1] is None else from_hex(pair[1], what="value")
         item = session.chain.runtime.item_at(key)
         if item is not None and value is not None:
-            try:
-                item.value.decode(value)
-            except ScaleError as error:  # stored, it would stop the chain at the next block that reads it
-                raise bad_params(f"that value is no {item.pallet}.{item.name}: {error}") from None
+            _check(item, key, value)
     return to_hex(session.node.produce(writes).hash)
+
+
+def _check(item: Item[Any], key: bytes, value: bytes) -> None:
+    """Refuse what would fail each block that reads it."""
+    name = f"{item.pallet}.{item.name}"
+    try:
+        if item.key(*item.split(key)) != key:
+            raise ScaleError("its hash is wrong, or it has bytes too many")
+    except ScaleError as error:
+        raise bad_params(f"that key is none of {name}: {error}") from None
+    try:
+        item.value.decode(value)
+    except ScaleError as error:
+        raise bad_params(f"that value is no {name}: {error}") from None

@@ -113,6 +113,14 @@ def mint(ctx: Context, who: bytes, amount: int) -> None:
     ctx.state.add(Balances.TotalIssuance, by=amount)
 
 
+def mint_if_it_fits(ctx: Context, who: bytes, amount: int) -> bool:
+    """As :func:`mint`, where all TAO and the account's stay below 2**64; otherwise False, and nothing is changed."""
+    if max(ctx.state.get(Balances.TotalIssuance), free(ctx.state, who)) + amount > U64_MAX:
+        return False
+    mint(ctx, who, amount)
+    return True
+
+
 def burn(state: State, who: bytes, amount: int) -> None:
     """TAO out of an account and out of existence; TokenFailed if it has less."""
     have = free(state, who)

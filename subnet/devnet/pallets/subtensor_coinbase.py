@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from subnet.devnet.context import Context
-from subnet.devnet.pallets.balances import Balances, mint
+from subnet.devnet.pallets.balances import Balances, mint_if_it_fits
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import subnet_account
 from subnet.devnet.pallets.subtensor_children import apply_pending, dividends_of
@@ -55,9 +55,9 @@ def _emit(ctx: Context, netuid: int) -> None:
     state.add(S.SubnetAlphaOut, netuid, by=alpha)
     state.put(S.SubnetAlphaOutEmission, netuid, to=alpha)
     state.put(S.SubnetTaoInEmission, netuid, to=alpha)
-    mint(ctx, subnet_account(netuid), alpha)
-    state.add(S.SubnetTAO, netuid, by=alpha)
-    state.add(S.TotalStake, by=alpha)
+    if mint_if_it_fits(ctx, subnet_account(netuid), alpha):
+        state.add(S.SubnetTAO, netuid, by=alpha)
+        state.add(S.TotalStake, by=alpha)
 
 
 def _run_epochs(ctx: Context, netuids: list[int]) -> None:

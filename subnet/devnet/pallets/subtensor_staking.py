@@ -19,11 +19,12 @@ from subnet.devnet.state import State
 MIN_STAKE = 2_000_000  # RAO
 _SCALE = 40  # decimal places that shares are reckoned with here
 _MANTISSA = 10**21  # a SafeFloat keeps 21 digits
+_FURTHEST = 60  # an exponent may be any i64, and a power of it would take for ever
 
 
 def _to_int(number: dict[str, int]) -> int:
     """A SafeFloat as an integer with ``_SCALE`` decimal places."""
-    shift = number["exponent"] + _SCALE
+    shift = max(-_FURTHEST, min(number["exponent"] + _SCALE, _FURTHEST))
     return int(number["mantissa"] * 10**shift if shift >= 0 else number["mantissa"] // 10**-shift)
 
 
