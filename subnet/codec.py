@@ -123,32 +123,57 @@ def _tensor_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 
 def _read_tensor(data: memoryview) -> Tensor:
+    if len(data) > 1:
+        names = 1 + data[0]  # bytes before the number of dimensions
+        if names < len(data):
+            start = names + 1 + 8 * data[names]
+            if start <= len(data):
+                dtype, shape, size = _read_header(bytes(data[:start]))
+                if size == len(data) - start:
+                    return _as_view(np.frombuffer(data, dtype, offset=start).reshape(shape))
+                raise BadTensor(f"{len(data) - start} bytes can't be {dtype.name} of shape {shape}")
+    raise BadTensor("a tensor's header is cut short")
+
+
+@lru_cache(maxsize=1024)
+def _read_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """dtype, shape and bytes of the values; the same few headers come again and again."""
+    at = 1 + header[0]
+    ndim = header[at]
+    if ndim > MAX_DIMS:
+        raise BadTensor("a tensor has too many dimensions")
     try:
-        at = 1 + data[0]
-        name = str(data[1:at], "ascii")
-        ndim = data[at]
-        start = at + 1 + 8 * ndim
-        shape = tuple(_LENGTH.unpack_from(data, at + 1 + 8 * axis)[0] for axis in range(min(ndim, MAX_DIMS)))
-    except (IndexError, ValueError, struct.error):
-        raise BadTensor("a tensor's header is cut short") from None
-    if ndim > MAX_DIMS or len(data) < start:
-        raise BadTensor("a tensor's header is cut short, or has too many dimensions")
-    return _view(name, shape, data[start:])
+        name = str(header[1:at], "ascii")
+    except ValueError:
+        raise BadTensor("a tensor's dtype is no ascii") from None
+    shape = tuple(_LENGTH.unpack_from(header, at + 1 + 8 * axis)[0] for axis in range(ndim))
+    dtype = _dtype(name)
+    count = math.prod(shape)
+    if count == 0 and max(shape, default=0) > MAX_EMPTY_DIM:
+        raise BadTensor(f"shape {shape} holds nothing and claims more than {MAX_EMPTY_DIM}")
+    return dtype, shape, count * dtype.itemsize
 
 
 def _view(name: str, shape: tuple[int, ...], raw: Buffer) -> Tensor:
     """An array of ``shape`` over ``raw``; BadTensor unless dtype, shape and bytes fit each other."""
-    try:
-        dtype = dtype_of(name)
-    except KeyError:
-        raise BadTensor(f"dtype {name[:20]!r} can't travel") from None
+    dtype = _dtype(name)
     count = math.prod(shape)
     if count * dtype.itemsize != len(raw):
         raise BadTensor(f"{len(raw)} bytes can't be {name} of shape {shape}")
     if count == 0 and max(shape, default=0) > MAX_EMPTY_DIM:
         raise BadTensor(f"shape {shape} holds nothing and claims more than {MAX_EMPTY_DIM}")
-    array: Tensor = np.frombuffer(raw, dtype=dtype).reshape(shape)
-    if dtype == np.bool_ and count and array.view(np.uint8).max() > 1:
+    return _as_view(np.frombuffer(raw, dtype=dtype).reshape(shape))
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    try:
+        return dtype_of(name)
+    except KeyError:
+        raise BadTensor(f"dtype {name[:20]!r} can't travel") from None
+
+
+def _as_view(array: Tensor) -> Tensor:
+    if array.dtype == np.bool_ and array.size and array.view(np.uint8).max() > 1:
         raise BadTensor("a bool tensor holds bytes other than 0 and 1")  # numpy would compare them as neither
     array.flags.writeable = False
     return array
