@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 
+_SEND = "subnet transfer ADDRESS TAO --key PAYER"
+_FUND = f"The amount and the fee must be covered; to put TAO on the account: {_SEND}."
+
 REMEDIES = {
     # registration and subnets
     "SubnetNotExists": "Check --netuid; `subnet create` makes a new subnet.",
@@ -33,19 +36,19 @@ REMEDIES = {
     "NotSubnetOwner": "Sign with the coldkey that owns the subnet.",
     "SubnetLimitReached": "The chain holds all the subnets it allows; wait for one to be pruned.",
     # money
-    "NotEnoughBalanceToStake": "Put TAO on the coldkey: the cost and the fee must be covered.",
-    "CannotAffordLockCost": "Put TAO on the coldkey: creating a subnet locks a thousand TAO or more.",
-    "BalanceWithdrawalError": "Put TAO on the coldkey: the cost and the fee must be covered.",
+    "NotEnoughBalanceToStake": _FUND,
+    "CannotAffordLockCost": f"A subnet locks a thousand TAO or more; to put TAO on the coldkey: {_SEND}.",
+    "BalanceWithdrawalError": _FUND,
     "NotEnoughStakeToWithdraw": "The hotkey holds less than this; ask for a smaller amount.",
     "AmountTooLow": "Move a larger amount; the chain has a minimum.",
     "StakeTooLowForRoot": "Stake more on this hotkey.",
     "InsufficientLiquidity": "The subnet's pool is too small for this amount; move less.",
     "SlippageTooHigh": "The price moved; try a smaller amount.",
-    "InsufficientBalance": "Put TAO on the account; it must keep the existential deposit.",
-    "FundsUnavailable": "Put TAO on the account: the amount and the fee must be covered.",
+    "InsufficientBalance": f"The existential deposit must stay on the account; to put TAO on it: {_SEND}.",
+    "FundsUnavailable": _FUND,
     "ExistentialDeposit": "Send at least the existential deposit (500 RAO).",
     "NotExpendable": "Leave the existential deposit on the account.",
-    "Payment": "Put TAO on the signing account: it can't pay the fee.",
+    "Payment": f"The signing account can't pay the fee; to put TAO on it: {_SEND}.",
     # weights
     "NotEnoughStakeToSetWeights": "Stake more on this hotkey: it is below the chain's threshold for weights.",
     "NeuronNoValidatorPermit": "Permits go to the highest stakes at each epoch: stake more, and wait for one.",
