@@ -60,9 +60,10 @@ def test_a_chain_for_each_test(run: pytest.Pytester) -> None:
 
 
 def test_the_page_holds(run: pytest.Pytester) -> None:
-    """Every test in the documentation runs, in one file, as it stands there."""
+    """Every test in the documentation runs, in one file, as it stands there, under the settings that stand there."""
     blocks = [part.split("```")[0] for part in PAGE.read_text().split("```python\n")[1:]]
     assert blocks
+    run.makeini(PAGE.read_text().split("```ini\n")[1].split("```")[0])
     run.makepyfile("\n".join(blocks))
     (run.path / "genesis.toml").write_text((ROOT / "examples/genesis.toml").read_text())
     count = sum(block.count("def test_") for block in blocks)

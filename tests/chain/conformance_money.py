@@ -57,7 +57,7 @@ class MoneyConformance(Base):
         assert await stage.chain.balance(to) == rao(1)
 
     async def test_an_extrinsic_dies_with_its_era(self, stage: Stage) -> None:
-        needs(stage.can.blocks, "dev_newBlock")
+        needs(stage.can.blocks, "blocks at will: SUBNET_TEST_INSTANT")
         to = fresh().ss58_address
         prepared = await stage.chain.prepare(transfer(to, rao(1)), stage.key, period=8)
         assert prepared.dies is not None
