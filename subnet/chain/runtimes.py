@@ -2,7 +2,8 @@
 
 A version is loaded once a session: from the disk cache where the node tells the hash of the chain's
 code (:mod:`subnet.chain.cache`), else from the node's metadata. After a reconnection, which may have
-led to another node, each is asked for its code again before it is used.
+led to another node, each is asked for its code again before it is used; and what one endpoint said
+rules nothing at another, whose word the hash of the code is, too.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ log = logging.getLogger(__name__)
 
 MAX_RUNTIMES = 8
 """Runtime versions kept in memory (a few MiB each for a full runtime)."""
+_Key = tuple[str, int]
 _CODE = "0x" + b":code".hex()
 
 
 class Runtimes:
-    """The runtimes of a session, by spec version. For the session's thread only."""
+    """The runtimes of a session, by endpoint and spec version. For the session's thread only."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._known: dict[int, Runtime] = {}
-        self._checked: set[int] = set()
+        self._known: dict[_Key, Runtime] = {}
+        self._checked: set[_Key] = set()
         self._current: int | None = None
 
     def recheck(self) -> None:
@@ -43,23 +45,27 @@ class Runtimes:
 
     def current(self) -> Runtime:
         """The runtime last seen at the head; the first use loads it."""
-        return self._load(None) if self._current is None else self._known[self._current]
+        return self._load(None) if self._current is None else self._known[self._key(self._current)]
 
     def of(self, version: Any, at: str | None) -> Runtime:
         """The runtime of a ``state_getRuntimeVersion`` answer for block ``at`` (None: the head)."""
         spec = _spec(version)
-        if spec not in self._checked:
+        if self._key(spec) not in self._checked:
             return self._load(at)
-        return self._use(self._known[spec], at)
+        return self._use(self._known[self._key(spec)], at)
+
+    def _key(self, spec: int) -> _Key:
+        return self._session.endpoint, spec
 
     def _use(self, runtime: Runtime, at: str | None) -> Runtime:
         spec = runtime.spec_version
-        self._known.pop(spec, None)
-        self._known[spec] = runtime  # the one used last stands last
-        self._checked.add(spec)
+        key = self._key(spec)
+        self._known.pop(key, None)
+        self._known[key] = runtime  # the one used last stands last
+        self._checked.add(key)
         if at is None or self._current is None:
             self._current = spec
-        spare = [known for known in self._known if known not in (spec, self._current)]
+        spare = [known for known in self._known if known not in (key, self._key(self._current))]
         for old in spare[: max(0, len(self._known) - MAX_RUNTIMES)]:
             del self._known[old]
             self._checked.discard(old)
@@ -69,7 +75,7 @@ class Runtimes:
         started = time.perf_counter()
         block = at or self._head()
         spec, code = self._describe(block)
-        known = self._known.get(spec)
+        known = self._known.get(self._key(spec))
         if known is not None and code is not None and known.code == code:
             return self._use(known, at)
         origin = self._origin(spec, code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain_peers import TRUTH, Altered, Refuse, between
+from chain_peers import TRUTH, Altered, HangUp, Refuse, between
 
 from subnet.chain import Chain, cache
 from subnet.chain.schema import Schema, Type, parse
 from subnet.devnet import Devnet, devnet
+from subnet.devnet.rpc import to_hex
 from subnet.devnet.runtime import runtime
-from subnet.errors import NoSuchSubnet
+from subnet.errors import ChainError, ChainUnreachable, NoSuchSubnet
 from subnet.keys import load_key
 
 ORIGIN = cache.Origin("ws://127.0.0.1:9944", "0x" + "ab" * 32, 300, "0x" + "cd" * 32)
@@ -234,6 +236,33 @@ async def test_a_node_behind_the_same_address_that_changed_is_seen(node: Devnet,
         await asyncio.sleep(0)
         with pytest.raises(NoSuchSubnet):  # this runtime has no NetworksAdded
             await chain.metagraph(0)
+
+
+@pytest.mark.e2e
+async def test_what_one_endpoint_said_rules_nothing_at_another(node: Devnet, folder: Path) -> None:
+    """A liar under the true version and code, and an honest endpoint that takes over in the same session."""
+    forged = to_hex(runtime().metadata.replace(b"\x14Tempo", b"\x14Temqo"))
+    dead = False
+
+    def lie(method: str, params: list[Any]) -> Any:
+        if dead:
+            raise HangUp
+        return forged if method == "state_getMetadata" else TRUTH
+
+    async with (
+        between(node.url, lie) as liar,
+        between(node.url, lambda m, p: TRUTH) as honest,
+        await Chain.connect([liar.url, honest.url], timeout=60.0) as chain,
+    ):
+        with pytest.raises(ChainError, match="no storage item"):
+            await chain.query("SubtensorModule", "Tempo", 0)
+        dead = True
+        await liar.drop_all()
+        for _ in range(2):  # the first may still meet the liar
+            with contextlib.suppress(ChainUnreachable):
+                await chain.subnets()
+        assert chain.endpoint == honest.url
+        assert await chain.query("SubtensorModule", "Tempo", 0) > 0
 
 
 def _code_hash() -> str:
