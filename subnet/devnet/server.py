@@ -6,7 +6,9 @@ import asyncio
 import errno
 import logging
 from collections import deque
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -28,7 +30,16 @@ MAX_UNREAD = 256 * 1024 * 1024  # bytes that all clients together may leave unre
 HIGH_WATER = 1024 * 1024  # bytes unread above which a client's next request waits
 SEND_TIMEOUT = 30.0  # seconds that one message may take to go out
 BODY_TIMEOUT = 30.0  # seconds that the body of a POST may take to come in
+TRUSTED_ORIGINS = ("https://polkadot.js.org",)
+WHO_MAY = "those of this machine (http://localhost:PORT) and https://polkadot.js.org may"
 FIRST_REQUEST = 10.0  # seconds that a connection may be silent, or take for a request's headers
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Unread:
@@ -137,6 +148,9 @@ class Server:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._door is not None:
             self._door.greet(request)
+        origin = request.headers.get("Origin")
+        if origin is not None and not self._may_ask(origin, request.headers.get("Host", "")):
+            return web.Response(status=403, text=f"web pages of {origin[:100]} may not ask this node: {WHO_MAY}\n")
         if request.path != "/":
             return web.Response(status=404, text="all is at /\n")
         if request.method == "POST":
@@ -147,6 +161,18 @@ class Server:
         await socket.prepare(request)
         await self._serve(socket)
         return socket
+
+    def _may_ask(self, origin: str, host: str) -> bool:
+        """Whether a web page of this origin may; any page that is open in a browser here reaches loopback."""
+        try:
+            place = urlsplit(origin)
+        except ValueError:
+            return False
+        if origin in TRUSTED_ORIGINS or is_loopback(place.hostname or ""):
+            return True
+        # some clients that are no browsers name the node itself; on loopback a page of a name that was
+        # made to lead here would, too
+        return not is_loopback(self.host) and place.netloc == host
 
     async def _serve(self, socket: web.WebSocketResponse) -> None:
         outbox = Outbox(self._unread)

@@ -12,7 +12,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -20,7 +19,7 @@ from subnet.devnet.accounts import Account, more
 from subnet.devnet.chain import Chain
 from subnet.devnet.context import Spec, TempoRule
 from subnet.devnet.node import Node, Production
-from subnet.devnet.server import Server
+from subnet.devnet.server import Server, is_loopback
 from subnet.devnet.state import Store
 from subnet.errors import DevnetError
 
@@ -203,13 +202,6 @@ def _open(store: Store, spec: Spec, accounts: Sequence[Account], options: Option
             f"the chain's state {store.path} is damaged: {error}",
             remedy="Start from a fresh file (--state NEWFILE), or from a copy that was made while no node ran.",
         ) from error
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _until(stop: asyncio.Event, node: Node) -> None:

@@ -19,7 +19,7 @@ import pytest
 from subnet.cli import main
 from subnet.devnet import devnet
 from subnet.devnet.accounts import DEVELOPMENT
-from subnet.devnet.service import is_loopback
+from subnet.devnet.server import is_loopback
 from subnet.errors import ConfigError, DevnetError
 
 ROOT = Path(__file__).parents[2]

@@ -362,3 +362,45 @@ def test_a_damaged_state_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(DevnetError, match="chain's state"), devnet(production="manual", state=path):
         pass
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:80", servers.TRUSTED_ORIGINS[0]]
+)
+async def test_web_pages_of_this_machine_are_answered(node: Devnet, origin: str) -> None:
+    async with aiohttp.ClientSession(headers={"Origin": origin}) as session, session.ws_connect(node.url) as opened:
+        assert await Socket(opened).ask("system_chain") == "subnet devnet"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://localhost.evil.example",
+        "http://localhost@evil.example",
+        "https://polkadot.js.org.evil.example",
+        "null",
+        "",
+        "http://[::1",
+        "http://evil.example:PORT",
+    ],
+)
+async def test_other_web_pages_are_refused(node: Devnet, origin: str) -> None:
+    """Any page in a browser can reach a loopback port, by a name of its own too."""
+    port, head = node.url.rsplit(":", 1)[1], node.node.chain.head
+    headers = {"Origin": origin.replace("PORT", port), "Host": f"evil.example:{port}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await session.ws_connect(node.url)
+        body = b'{"id":1,"method":"dev_newBlock"}'
+        async with session.post(node.url.replace("ws", "http"), data=body) as answered:
+            assert answered.status == 403
+            assert "localhost" in await answered.text()
+    assert node.node.chain.head is head
+
+
+def test_beyond_loopback_a_node_s_own_name_is_an_origin(node: Devnet) -> None:
+    server = servers.Server(node.node, "0.0.0.0", 0)
+    assert server._may_ask("http://chain:9944", "chain:9944")
+    assert not server._may_ask("https://evil.example", "chain:9944")
+    assert not servers.Server(node.node, "127.0.0.1", 0)._may_ask("http://chain:9944", "chain:9944")
