@@ -6,7 +6,7 @@ import pytest
 from conformance_base import UNREGISTERED, Base, Made, Stage, has, needs
 
 from subnet.chain import WeightCommit
-from subnet.errors import ExtrinsicFailed
+from subnet.errors import ChainError, ExtrinsicFailed
 
 
 @pytest.mark.asyncio(loop_scope="class")
@@ -167,6 +167,39 @@ class WeightConformance(Base):
         with pytest.raises(ExtrinsicFailed) as caught:
             await chain.reveal_weights(made.validator, commit)
         assert caught.value.name == "NoWeightsCommitFound"
+
+    async def test_time_locked_weights(self, stage: Stage, made: Made) -> None:
+        pytest.importorskip("bittensor_drand", reason="needs the extra drand")
+        needs(stage.can.sudo or stage.can.blocks, "way to a short tempo")
+        await stage.permit(made)
+        switch = {"netuid": made.netuid, "enabled": True}
+        await stage.configure("sudo_set_commit_reveal_weights_enabled", switch, made.owner)
+        try:
+            if stage.can.drand:
+                needs(not stage.can.blocks, "blocks in time with drand's rounds")
+                await self._opened(stage, made)
+            else:
+                with pytest.raises(ChainError, match=r"CallDisabled|has no call \S+\.commit_"):
+                    await stage.chain.commit_timelocked_weights(made.validator, made.netuid, [0], [1])
+                assert await stage.chain.timelocked_commits(made.netuid) == ()
+        finally:
+            await stage.configure("sudo_set_commit_reveal_weights_enabled", {**switch, "enabled": False}, made.owner)
+
+    async def _opened(self, stage: Stage, made: Made) -> None:
+        chain = stage.chain
+        await stage.epoch(made.netuid)  # so that the next one is not in between
+        included = await chain.commit_timelocked_weights(made.validator, made.netuid, [0, 2], [9, 65535])
+        assert included.fee == 0
+        assert [commit.hotkey for commit in await chain.timelocked_commits(made.netuid)] == [_address(made)]
+        tempo = (await chain.hyperparameters(made.netuid)).tempo
+        first = await chain.reveal_block(made.netuid, included.block)
+        for block in range(first, first + tempo):  # opened once its round is out, at any block of that epoch
+            await stage.reach(block)
+            if (await chain.weights(made.netuid)).get(1) == [(0, 9), (2, 65535)]:
+                break
+        else:
+            pytest.fail(f"nothing was opened from block {first} on, in an epoch of {tempo} blocks")
+        assert await chain.timelocked_commits(made.netuid) == ()
 
 
 def _address(made: Made) -> str:
