@@ -201,8 +201,9 @@ class Chain:
 
     def set_clock(self, now_ms: int) -> None:
         """Let the chain's clock say this from now on; it goes on at the machine's pace, also after a restart."""
-        self.ahead_ms += now_ms - self.now_ms
-        self.store.set_meta("clock", str(self.ahead_ms).encode())
+        ahead_ms = self.ahead_ms + now_ms - self.now_ms
+        self.store.keep_clock(ahead_ms)
+        self.ahead_ms = ahead_ms
 
     def snapshot(self) -> int:
         """Remember the head, to return to it with :meth:`revert`."""

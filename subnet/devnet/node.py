@@ -200,6 +200,12 @@ class Node:
             self.failure = error
             self.stop()
             raise
+        except Exception:
+            # what it broke on was the last to go in: the next block must not break on it again
+            for extrinsic in included[-1:]:
+                self.pool.remove(extrinsic)
+                self._tell(extrinsic, "invalid", last=True)
+            raise
         for extrinsic in included:
             self.pool.remove(extrinsic)
         for extrinsic in [*dropped, *self.pool.stale()]:

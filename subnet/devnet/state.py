@@ -197,6 +197,13 @@ class Store:
     def set_meta(self, name: str, value: bytes) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
+    def keep_clock(self, clock: int) -> None:
+        """Remember how far the chain's clock is ahead of the machine's, in milliseconds."""
+        try:
+            self.set_meta("clock", str(clock).encode())
+        except sqlite3.Error as error:
+            raise _unchanged("set the clock", self.path, error) from error
+
     def take_snapshot(self, block: int, clock: int) -> int:
         """Remember a block to return to; its number among the snapshots, never given twice."""
         (count,) = self._db.execute("SELECT COUNT(*) FROM snapshots").fetchone()
@@ -205,7 +212,10 @@ class Store:
                 f"{MAX_SNAPSHOTS} snapshots are kept, and no more",
                 remedy="Return to an early one with dev_revert: the later ones go.",
             )
-        row = self._db.execute("INSERT INTO snapshots (block, clock) VALUES (?, ?)", (block, clock)).lastrowid
+        try:
+            row = self._db.execute("INSERT INTO snapshots (block, clock) VALUES (?, ?)", (block, clock)).lastrowid
+        except sqlite3.Error as error:
+            raise _unchanged("take a snapshot", self.path, error) from error
         assert row is not None  # noqa: S101 - an INSERT has one
         return row
 
@@ -230,10 +240,7 @@ class Store:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise DevnetError(
-                f"can't return to block {to.block} of {self.path}: {error}",
-                remedy="Free disk space and ask again: the chain is as it was.",
-            ) from error
+            raise _unchanged(f"return to block {to.block}", self.path, error) from error
         return {bytes(key): self.value(bytes(key), to.block) for (key,) in keys}
 
     def fill(self, blocks: list[StoredBlock], state: dict[bytes, bytes], meta: dict[str, bytes]) -> None:
@@ -317,6 +324,12 @@ def _after(prefix: bytes) -> bytes | None:
     """The least key greater than all that begin with ``prefix``; None where there is none."""
     trimmed = prefix.rstrip(b"\xff")
     return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
+
+
+def _unchanged(wish: str, path: str, error: sqlite3.Error) -> DevnetError:
+    return DevnetError(
+        f"can't {wish} of {path}: {error}", remedy="Free disk space and ask again: the chain is as it was."
+    )
 
 
 def _unusable(path: str, error: sqlite3.Error) -> DevnetError:

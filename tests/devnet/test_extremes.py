@@ -6,10 +6,17 @@ import logging
 from typing import Any
 
 import pytest
+from substrateinterface import Keypair
 
+from subnet.devnet.node import Node
 from subnet.devnet.pallets.balances import U64_MAX, Balances, free, mint_if_it_fits
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
-from tests.devnet.conftest import Bench
+from subnet.devnet.pallets.system import System
+from subnet.devnet.scale import ScaleError
+from subnet.errors import DevnetError
+from tests.devnet.conftest import Bench, sign
+
+ALICE, BOB = Keypair.create_from_uri("//Alice"), Keypair.create_from_uri("//Bob")
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -81,3 +88,31 @@ def test_a_defect_of_a_pallet_stops_no_block(
     bench.blocks(2)
     assert free(bench.state, bench.bob) == before  # undone
     assert len([one for one in errors(caplog) if "broken" in one]) == 2
+
+
+def test_what_breaks_a_block_is_not_in_the_next(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    info = bench.state.get(System.Account, bench.bob)
+    bench.write(System.Account, bench.bob, to={**info, "nonce": 2**32 - 1})  # the next one is no u32
+    node = Node(bench.chain, production="manual")
+    remark = bench.call("System", "remark", remark=b"x")
+    node.submit(sign(bench.chain, ALICE, remark, 0))
+    node.submit(sign(bench.chain, BOB, remark, 2**32 - 1))
+    head = bench.chain.head.number
+    with pytest.raises(ScaleError):
+        node.produce()
+    assert bench.chain.head.number == head
+    assert len(node.pool) == 1
+    assert len(node.produce().extrinsics) == 2  # the time, and what Alice sent
+    assert len(node.pool) == 0
+
+
+def test_a_full_disk_is_told_where_no_block_is_built(bench: Bench) -> None:
+    chain, ahead = bench.chain, bench.chain.ahead_ms
+    chain.store._db.execute("PRAGMA query_only=1")
+    for wish in (chain.snapshot, lambda: chain.set_clock(chain.now_ms + 10**6)):
+        with pytest.raises(DevnetError, match="readonly") as caught:
+            wish()
+        assert "Free disk space" in (caught.value.remedy or "")
+    assert chain.ahead_ms == ahead  # as on the disk
+    chain.store._db.execute("PRAGMA query_only=0")
+    assert chain.snapshot() == 1
