@@ -75,16 +75,21 @@ class Task:
 def read_task(session: Session, netuid: int, hotkey: str) -> Task:
     """What to search for now.
 
-    Raises ChainError where the runtime takes no proof of work, NoSuchSubnet.
+    Raises ChainError where the runtime or the subnet takes no proof of work, NoSuchSubnet.
     """
     account = public_key_of(hotkey)
     if "work" not in session.runtime().call_arguments(PALLET, "register"):
         raise ChainError("this runtime registers by burn alone", remedy="Use burned_register, or subnet register.")
     key = (u16(netuid),)
     number, added, hard = Entry("Number", (), "System"), Entry("NetworksAdded", key), Entry("Difficulty", key)
-    found = session.read([number, added, hard])
+    allowed = Entry("NetworkPowRegistrationAllowed", key)
+    found = session.read([number, added, hard, allowed])
     if not unsigned(found[added], 1):
         raise NoSuchSubnet(f"there is no subnet {netuid}")
+    if found.has(allowed.item) and not unsigned(found[allowed], 1):
+        raise ChainError(
+            f"subnet {netuid} takes no proof of work", remedy=f"Register by burn: subnet register --netuid {netuid}."
+        )
     order: Order = "little" if found.runtime.spec_version >= LITTLE_SINCE else "big"
     bound = bind(found.block_hash, account)
     return Task(

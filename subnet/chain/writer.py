@@ -167,7 +167,7 @@ class Writer(WeightsWriter):
 
         The hotkey signs; ``coldkey`` (ss58) is to be its owner. Python makes about a hundred thousand
         seals a second: this is for low difficulties. A cancelled call stops its search. Raises
-        ChainError on runtimes that take no work, ChainTimeout where none was found in time (nothing
+        ChainError on runtimes and subnets that take no work, ChainTimeout where none was found in time (nothing
         was sent).
         """
         until = time.monotonic() + work_timeout

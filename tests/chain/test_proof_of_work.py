@@ -6,6 +6,7 @@ import pytest
 
 from subnet.chain import Chain
 from subnet.devnet import devnet
+from subnet.errors import ChainError
 from subnet.keys import load_key
 
 
@@ -16,6 +17,8 @@ async def test_a_hotkey_works_for_its_place() -> None:
         async with await Chain.connect(node.url) as chain:
             netuid = (await chain.register_network(alice, load_key("//Owner").ss58_address)).netuid
             await chain.sudo(alice, "AdminUtils", "sudo_set_difficulty", {"netuid": netuid, "difficulty": 50})
+            with pytest.raises(ChainError, match=f"subnet {netuid} takes no proof of work"):  # said before any search
+                await chain.register(hotkey, netuid, coldkey.ss58_address)
             allow = {"netuid": netuid, "registration_allowed": True}
             await chain.sudo(alice, "AdminUtils", "sudo_set_network_pow_registration_allowed", allow)
             await chain.register(hotkey, netuid, coldkey.ss58_address, work_timeout=120)
