@@ -5,13 +5,14 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import typer
 from typer.main import get_command
 
-from subnet import config
+from subnet import Chain, config
 from subnet.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
@@ -60,3 +61,24 @@ def test_the_page_of_commands_has_every_setting() -> None:
     for setting in config.Settings.__struct_fields__:
         assert f"| `{setting}` | `--{setting.replace('_', '-')}`" in page
         assert f"`SUBNET_{setting.upper()}`" in page
+
+
+SIGNATURE = re.compile(r"`(\w+)\(([^()`]+)\)`")
+
+
+def test_the_page_of_the_client_has_its_methods_as_they_are() -> None:
+    """Arguments stand in the order in which they are given, those with a default by their names."""
+    checked = 0
+    for name, written in SIGNATURE.findall((ROOT / "docs/reference/chain.md").read_text()):
+        if not hasattr(Chain, name) or not re.fullmatch(r"[\w*=., \"]+", written) or "..." in written:
+            continue
+        takes = signature(getattr(Chain, name)).parameters
+        order = [one for one in takes if one not in ("self", "cls")]
+        for place, given in enumerate(written.split(", ")):
+            argument, _, default = given.partition("=")
+            if default:
+                assert repr(takes[argument].default).replace("'", '"') == default, f"{name}: {given}"
+            else:
+                assert argument.lstrip("*") == order[place], f"{name}({', '.join(order)})"
+        checked += 1
+    assert checked > 30
