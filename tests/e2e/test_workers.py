@@ -79,6 +79,8 @@ async def register(url: str) -> int:
     async with await Chain.connect(url, timeout=20.0) as chain:
         await chain.sudo(alice, "AdminUtils", "sudo_set_network_rate_limit", {"rate_limit": 0})
         netuid = (await chain.register_network(alice, owner.ss58_address)).netuid
+        serving = {"netuid": netuid, "serving_rate_limit": 0}  # the tests announce one after the other
+        await chain.sudo(alice, "AdminUtils", "sudo_set_serving_rate_limit", serving)
         await chain.burned_register(alice, netuid, miner.ss58_address)
         await chain.start_call(alice, netuid)
         await chain.add_stake(alice, owner.ss58_address, netuid, rao(10))
