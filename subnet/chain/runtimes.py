@@ -142,6 +142,6 @@ def metadata_bytes(metadata: Any) -> bytes:
 
 def _spec(version: Any) -> int:
     spec = version.get("specVersion") if isinstance(version, dict) else None
-    if not isinstance(spec, int):
+    if not isinstance(spec, int) or isinstance(spec, bool) or not 0 <= spec < 1 << 32:
         raise ChainMalformed("the node does not say its runtime version")
     return spec

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from chain_peers import TRUTH, Altered, HangUp, Refuse, between
 
-from subnet.chain import Chain, cache
+from subnet.chain import Chain, cache, runtimes
 from subnet.chain.schema import Schema, Type, parse
 from subnet.devnet import Devnet, devnet
 from subnet.devnet.rpc import to_hex
 from subnet.devnet.runtime import runtime
-from subnet.errors import ChainError, ChainUnreachable, NoSuchSubnet
+from subnet.errors import ChainError, ChainMalformed, ChainUnreachable, NoSuchSubnet
 from subnet.keys import load_key
 
 ORIGIN = cache.Origin("ws://127.0.0.1:9944", "0x" + "ab" * 32, 300, "0x" + "cd" * 32)
@@ -269,3 +269,9 @@ def _code_hash() -> str:
     from subnet.devnet.hashing import blake2_256
 
     return blake2_256(runtime().metadata).hex()
+
+
+@pytest.mark.parametrize("version", [-1, 2**32, 2**80, True, "300", None])
+def test_a_version_that_is_no_u32_is_malformed(version: Any) -> None:
+    with pytest.raises(ChainMalformed, match="runtime version"):
+        runtimes._spec({"specVersion": version})
