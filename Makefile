@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 COMMA := ,
 DEMO := examples$(if $(EXTRAS),$(COMMA)$(EXTRAS))
 
-.PHONY: setup demo demo-check test test-clients test-chain test-crash abuse lint wheel-check bench clean
+.PHONY: setup demo demo-check test test-clients test-chain test-crash abuse fuzz lint wheel-check bench clean
 
 demo: $(VENV)/.with-$(DEMO)
 	$(BIN)/subnet demo $(ARGS)
