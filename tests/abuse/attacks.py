@@ -71,6 +71,14 @@ async def storm(port: int, until: float, shot: Callable[[], bytes], at_once: int
     return done
 
 
+async def drip(writer: asyncio.StreamWriter, until: float) -> None:
+    """A byte every second, for as long as the victim lets it."""
+    while time.monotonic() < until and not writer.is_closing():
+        writer.write(b"a")
+        await writer.drain()
+        await asyncio.sleep(1)
+
+
 # Each attack: what it sends.
 
 
@@ -178,10 +186,7 @@ async def slow_headers(port: int, until: float) -> int:
         with suppress(OSError):
             async with connected(port) as (_, writer):
                 writer.write(b"POST /Question HTTP/1.1\r\nX-Slow: ")
-                while time.monotonic() < until and not writer.is_closing():
-                    writer.write(b"a")
-                    await writer.drain()
-                    await asyncio.sleep(1)
+                await drip(writer, until)
         return 1
 
     return sum(await asyncio.gather(*(one() for _ in range(600))))
@@ -197,10 +202,7 @@ async def slow_headers_after_a_request(port: int, until: float) -> int:
                 async with asyncio.timeout(20):
                     await reader.readuntil(b"\r\n\r\n")
                 writer.write(b"POST /Question HTTP/1.1\r\nX-Slow: ")
-                while time.monotonic() < until and not writer.is_closing():
-                    writer.write(b"a")
-                    await writer.drain()
-                    await asyncio.sleep(1)
+                await drip(writer, until)
         return 1
 
     return sum(await asyncio.gather(*(one() for _ in range(600))))
@@ -211,10 +213,7 @@ async def slow_bodies(port: int, until: float) -> int:
         with suppress(OSError):
             async with connected(port) as (_, writer):
                 writer.write(post(b"", signed(question()), length=1 << 20))
-                while time.monotonic() < until and not writer.is_closing():
-                    writer.write(b"a")
-                    await writer.drain()
-                    await asyncio.sleep(1)
+                await drip(writer, until)
         return 1
 
     return sum(await asyncio.gather(*(one() for _ in range(600))))
