@@ -78,9 +78,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     def from_bytes(cls, data: bytes) -> Receipt:
         """A kept receipt back; BadReceipt if the bytes are none. Does not verify."""
         try:
-            return msgspec.msgpack.decode(data, type=cls)
+            receipt = msgspec.msgpack.decode(data, type=cls)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BadReceipt(f"these bytes are no receipt: {error}") from None
+        if receipt.to_bytes() != data:  # msgpack writes one number in several ways, and a receipt has one
+            raise BadReceipt("these bytes are a receipt written in another way")
+        return receipt
 
     @classmethod
     def from_header(
