@@ -24,7 +24,7 @@ from subnet import codec
 from subnet.errors import StreamFailed
 from subnet.frames import CHUNK, CONTENT_TYPE, END, Frame, FrameReader
 from subnet.receipts import Receipt
-from subnet.results import Reason, Refusal, failure, refusal_of
+from subnet.results import Failure, Reason, Refusal, failure, refusal_of
 from subnet.synapse import Declaration, Message, Synapse, check_reply
 from subnet.types import Neuron
 
@@ -61,6 +61,12 @@ class Stream(Generic[R]):
         """The miner's signature over the whole stream, verified; None before its end, or with receipts off."""
         self.chunks = 0
         """Messages received."""
+        self.ended = False
+        """Whether it was read to its end, and the end was good."""
+        self.failure: Failure | None = None
+        """Why the stream broke off, once StreamFailed was raised."""
+        self.elapsed = 0.0
+        """Seconds that it was open, the consumer's own time included; set when it ends."""
         self._peer, self._request, self._declared, self._opening = peer, request, declared, opening
         self._timeout, self._chunk_timeout = timeout, chunk_timeout
         self._deadline = self._started = 0.0
@@ -104,6 +110,7 @@ class Stream(Generic[R]):
             self._close()
             raise self._failed(error) from None
         if message is None:
+            self.ended = True
             self._close()
             raise StopAsyncIteration
         self.chunks += 1
@@ -145,6 +152,8 @@ class Stream(Generic[R]):
 
     def _close(self) -> None:
         """Let go of the connection: kept if the reply was read to its end, else closed, which stops the miner."""
+        if not self._over:
+            self.elapsed = time.perf_counter() - self._started
         self._over = True
         opened, self._opened = self._opened, None
         if opened is not None:
@@ -155,5 +164,5 @@ class Stream(Generic[R]):
             opened.release()
 
     def _failed(self, error: Exception) -> StreamFailed:
-        found = failure(self._peer, error, time.perf_counter() - self._started)
+        found = self.failure = failure(self._peer, error, self.elapsed)
         return StreamFailed(f"{found.reason} ({found.code}): {found.message}", failure=found)

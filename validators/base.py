@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
 from subnet.errors import ConfigError, DeclarationError
 from subnet.scoring import averages
@@ -23,7 +24,8 @@ from subnet.validators import sampling
 from subnet.validators.weights import by_uid
 
 if TYPE_CHECKING:
-    from subnet.dendrite import Failure, Ok
+    from subnet.dendrite import Failure, Ok, Stream
+    from subnet.receipts import Receipt
 
 R = TypeVar("R", bound=Message)
 
@@ -41,6 +43,20 @@ class Querier(Protocol):
         *,
         timeout: float | None = None,
     ) -> list[Ok[R] | Failure]: ...
+
+
+@runtime_checkable
+class Streamer(Protocol):
+    """What asks for streams as well: :class:`subnet.Dendrite` does."""
+
+    def stream(
+        self,
+        peer: Neuron,
+        request: Synapse[R],
+        *,
+        timeout: float | None = None,
+        chunk_timeout: float | None = None,
+    ) -> Stream[R]: ...
 
 
 @dataclass(slots=True)
@@ -116,14 +132,44 @@ class Validator(Actor, ABC):
         A sequence of requests gives ``peers[i]`` ``requests[i]``. ``timeout`` (seconds) replaces the
         synapse's own. Never raises for what a peer does: that is a Failure.
         """
-        if self._querier is None:
-            raise RuntimeError("nothing to ask with: call use(dendrite) first")
-        results = await self._querier.query(peers, request, timeout=timeout)
+        results = await self._asks_with().query(peers, request, timeout=timeout)
         journal = _journal.get()
         if journal is not None:
             for result in results:
-                _hear(journal, result)
+                _hear_result(journal, result)
         return results
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        peer: Neuron,
+        request: Synapse[R],
+        *,
+        timeout: float | None = None,
+        chunk_timeout: float | None = None,
+    ) -> AsyncGenerator[Stream[R], None]:
+        """Ask one peer for a stream and read its messages as they come::
+
+            async with self.stream(peer, Generate(prompt="…")) as tokens:
+                async for token in tokens: ...
+
+        ``timeout`` (for the whole) and ``chunk_timeout`` (between two messages), in seconds, replace the synapse's
+        own. What the peer does wrong raises StreamFailed, whose ``failure`` says why; the messages before it were
+        checked. The round's record takes it like a query's result: the receipt of a stream read to its end, or why
+        it broke off. One that is left early counts as answered if a message came, and has no receipt.
+        Raises DeclarationError for a synapse that is not declared ``stream=True``.
+        """
+        querier = self._asks_with()
+        if not isinstance(querier, Streamer):
+            raise RuntimeError(f"a {type(querier).__name__} can't ask for streams")
+        messages = querier.stream(peer, request, timeout=timeout, chunk_timeout=chunk_timeout)
+        try:
+            async with messages:
+                yield messages
+        finally:
+            journal = _journal.get()
+            if journal is not None and (messages.chunks or messages.ended or messages.failure):
+                _hear(journal, peer, messages.elapsed, messages.receipt, messages.failure)
 
     def sample(self, metagraph: Metagraph) -> Sequence[Neuron]:
         """Whom the next round asks. Override to ask fewer; :mod:`subnet.validators.sampling` has policies."""
@@ -151,8 +197,13 @@ class Validator(Actor, ABC):
                 raise ConfigError(f"{type(self).__name__}.{name} can't be {getattr(self, name)}")
 
     def use(self, querier: Querier) -> None:
-        """Say what :meth:`query` asks with; the service hands in its dendrite."""
+        """Say what :meth:`query` and :meth:`stream` ask with; the service hands in its dendrite."""
         self._querier = querier
+
+    def _asks_with(self) -> Querier:
+        if self._querier is None:
+            raise RuntimeError("nothing to ask with: call use(dendrite) first")
+        return self._querier
 
 
 _journal: ContextVar[dict[Hotkey, Heard] | None] = ContextVar("journal", default=None)
@@ -165,14 +216,27 @@ def begin_journal() -> dict[Hotkey, Heard]:
     return journal
 
 
-def _hear(journal: dict[Hotkey, Heard], result: Ok[R] | Failure) -> None:
+def _hear_result(journal: dict[Hotkey, Heard], result: Ok[R] | Failure) -> None:
     from subnet.dendrite import Ok
 
-    heard = journal.setdefault(result.hotkey, Heard(result.uid))
-    heard.elapsed += result.elapsed
     if isinstance(result, Ok):
-        heard.answered, heard.reason = True, None
-        if result.receipt is not None and len(heard.receipts) < MAX_RECEIPTS:
-            heard.receipts.append(result.receipt.to_bytes())
+        _hear(journal, result, result.elapsed, result.receipt, None)
     else:
-        heard.reason = f"{result.reason}: {result.code}" if result.code else str(result.reason)
+        _hear(journal, result, result.elapsed, None, result)
+
+
+def _hear(
+    journal: dict[Hotkey, Heard],
+    who: Neuron | Ok[R] | Failure,
+    elapsed: float,
+    receipt: Receipt | None,
+    failure: Failure | None,
+) -> None:
+    heard = journal.setdefault(who.hotkey, Heard(who.uid))
+    heard.elapsed += elapsed
+    if receipt is not None and len(heard.receipts) < MAX_RECEIPTS:
+        heard.receipts.append(receipt.to_bytes())  # a stream that failed half way may be signed too
+    if failure is None:
+        heard.answered, heard.reason = True, None
+    else:
+        heard.reason = f"{failure.reason}: {failure.code}" if failure.code else str(failure.reason)

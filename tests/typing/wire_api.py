@@ -1,6 +1,6 @@
 """What a type checker must find right: replies are typed from the class statement on (checked by mypy and pyright)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, assert_type
 
 import numpy as np
@@ -8,7 +8,8 @@ import numpy as np
 from subnet.dendrite import Dendrite, Failure, Ok, Stream
 from subnet.receipts import Receipt
 from subnet.synapse import Message, Spec, Synapse, Tensor
-from subnet.types import Neuron
+from subnet.types import Neuron, Uid
+from subnet.validators import Validator
 
 
 class Labels(Message):
@@ -50,3 +51,14 @@ async def read(dendrite: Dendrite, peers: Sequence[Neuron]) -> None:
     async with dendrite.as_completed(peers, Generate(prompt="a")) as results:
         async for result in results:
             assert_type(result, Ok[Token] | Failure)
+
+
+class Reader(Validator):
+    async def round(self, peers: Sequence[Neuron]) -> Mapping[Uid, float]:
+        async with self.stream(peers[0], Generate(prompt="a"), timeout=3.0, chunk_timeout=1.0) as tokens:
+            assert_type(tokens, Stream[Token])
+            async for token in tokens:
+                assert_type(token, Token)
+        assert_type(tokens.receipt, Receipt | None)
+        assert_type(tokens.failure, Failure | None)
+        return {}
