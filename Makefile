@@ -36,16 +36,16 @@ test: setup
 
 test-chain: setup
 	@test -n "$$SUBNET_TEST_CHAIN" || { echo 'SUBNET_TEST_CHAIN=ws://127.0.0.1:9944 make test-chain'; exit 2; }
-	$(BIN)/python -m pytest tests/chain/test_real_chain.py $(ARGS)
+	$(BIN)/python -m pytest -n0 tests/chain/test_real_chain.py $(ARGS)
 
 CLIENTS := tests/clients
 POLKADOT := $(CLIENTS)/polkadot/node_modules
 
 test-clients: setup .venv-bittensor/.installed .venv-v10/.installed $(POLKADOT)
-	$(BIN)/python -m pytest -m 'client_bittensor or client_polkadot or client_v10' $(CLIENTS) $(ARGS)
+	$(BIN)/python -m pytest -n0 -m 'client_bittensor or client_polkadot or client_v10' $(CLIENTS) $(ARGS)
 
 test-crash: setup
-	$(BIN)/python -m pytest -m crash tests/devnet/test_kill.py $(ARGS)
+	$(BIN)/python -m pytest -n0 -m crash tests/devnet/test_kill.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -55,7 +55,7 @@ lint: setup
 	@if command -v node >/dev/null; then $(BIN)/pyright; else echo 'pyright left out: it runs on node'; fi
 
 abuse: setup
-	$(BIN)/python -m pytest -m abuse tests/abuse $(ARGS)
+	$(BIN)/python -m pytest -n0 -m abuse tests/abuse $(ARGS)
 
 SECONDS ?= 600
 

@@ -26,7 +26,18 @@ def main() -> int:
     while (left := until - time.monotonic()) > 0:
         seed = random.SystemRandom().randrange(1 << 32)
         print(f"round {rounds + 1}, seed {seed}, {left:.0f} s left", flush=True)
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "hypothesis", f"--hypothesis-seed={seed}", *files]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-n0",
+            "-q",
+            "-x",
+            "-m",
+            "hypothesis",
+            f"--hypothesis-seed={seed}",
+            *files,
+        ]
         environment = os.environ | {"HYPOTHESIS_PROFILE": "explore"}
         try:
             done = subprocess.run(command, cwd=ROOT, env=environment, timeout=left + 60, check=False)

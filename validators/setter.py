@@ -137,8 +137,8 @@ class WeightSetter:
         self._done = epoch
         self._count("ok")
         told = {"block": included.block, "epoch": epoch, "uids": uids, "weights": weights}
-        log.info("weights_set", extra=told | {"extrinsic": included.extrinsic_hash})
         await self._keep(WeightsSet(included.block, tuple(uids), tuple(weights), included.extrinsic_hash, time.time()))
+        log.info("weights_set", extra=told | {"extrinsic": included.extrinsic_hash})
 
     async def _there_already(self, me: Neuron, epoch: int, opens: int) -> bool:
         """Whether the chain took this epoch's weights, although nobody here saw it: this process was killed in
@@ -149,8 +149,8 @@ class WeightSetter:
         if not held or (self._sent is not None and self._sent != (epoch, held)):
             return False
         self._done = epoch
-        log.info("weights_found", extra={"block": me.last_update, "epoch": epoch})
         await self._keep(WeightsSet(me.last_update, tuple(held), tuple(held.values()), "", time.time()))
+        log.info("weights_found", extra={"block": me.last_update, "epoch": epoch})
         return True
 
     async def _keep(self, weights: WeightsSet) -> None:
