@@ -21,13 +21,46 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
-from subnet.errors import BadSignature, MalformedAuth, ReplayedRequest, StaleRequest, WrongReceiver
-from subnet.keys import canonical_ss58, public_key_of, scheme_of, sign_bytes, verify_bytes
+from subnet.errors import AuthError, BadSignature, MalformedAuth, ReplayedRequest, StaleRequest, WrongReceiver
+from subnet.keys import SCHEMES, canonical_ss58, public_key_of, scheme_of, sign_bytes, verify_bytes
 from subnet.nonces import NonceTable
 from subnet.types import Hotkey, Neuron
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
+
+__all__ = [
+    "DEFAULT_ALLOWED_SKEW",
+    "DEFAULT_MAX_AGE",
+    "HEADER_CRYPTO",
+    "HEADER_HOTKEY",
+    "HEADER_NONCE",
+    "HEADER_RECEIVER",
+    "HEADER_SIGNATURE",
+    "HEADER_VERSION",
+    "PROTOCOL",
+    "VERSION",
+    "AuthError",
+    "BadSignature",
+    "Caller",
+    "Claim",
+    "InMemoryNonceStore",
+    "MalformedAuth",
+    "NonceStore",
+    "ReplayedRequest",
+    "StaleRequest",
+    "WrongReceiver",
+    "body_digest",
+    "build_payload",
+    "check_freshness",
+    "check_receiver",
+    "check_signature",
+    "payload",
+    "read_claim",
+    "sign",
+    "sign_digest",
+    "verify",
+]
 
 PROTOCOL: Final = "btauth/1"
 VERSION: Final = "1"
@@ -52,6 +85,16 @@ class NonceStore(Protocol):
 
     def check_and_store(self, hotkey_ss58: str, nonce_ns: int) -> bool:
         """True, and the pair is recorded, if it was never seen; False if it was."""
+
+
+class InMemoryNonceStore(NonceTable):
+    """http_auth's store by its name: this process's memory, bounded, for ``retention`` seconds.
+
+    An axon has a :class:`~subnet.nonces.NonceTable` of its own, which outlives the process.
+    """
+
+    def __init__(self, retention: float = 60.0) -> None:
+        super().__init__(capacity=655_360, retention=retention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +126,11 @@ class Caller:
         """``hotkey``, by the name that http_auth gives it."""
         return self.hotkey
 
+    @property
+    def crypto_type(self) -> int:
+        """``scheme`` by substrate's number, as http_auth gives it: 1 is sr25519, 0 ed25519. Not for an unsigned one."""
+        return SCHEMES[self.scheme]
+
 
 def body_digest(body: bytes | bytearray | memoryview) -> str:
     """sha256 of the raw body in lowercase hex."""
@@ -90,16 +138,38 @@ def body_digest(body: bytes | bytearray | memoryview) -> str:
 
 
 def build_payload(
+    *,
+    scheme: str,
+    method: str,
+    path: str,
+    body: bytes,
+    nonce_ns: int,
+    sender_ss58: str,
+    receiver_ss58: str | None,
+) -> bytes:
+    """The exact bytes that are signed; the keywords are http_auth's."""
+    return payload(
+        scheme=scheme,
+        method=method,
+        path=path,
+        digest=body_digest(body),
+        nonce_ns=nonce_ns,
+        sender=sender_ss58,
+        receiver=receiver_ss58,
+    )
+
+
+def payload(
     *, scheme: str, method: str, path: str, digest: str, nonce_ns: int, sender: str, receiver: str | None
 ) -> bytes:
-    """The exact bytes that are signed; ``digest`` is :func:`body_digest` of the body."""
+    """:func:`build_payload` for a body whose :func:`body_digest` is known."""
     return (
         f"{PROTOCOL}\n{scheme}\n{method.upper()}\n{path}\n{digest}\n{nonce_ns}\n{sender}\n{receiver or '-'}"
     ).encode()
 
 
 def sign(
-    key: Keypair,
+    wallet: Keypair,
     *,
     method: str,
     path: str,
@@ -107,12 +177,12 @@ def sign(
     receiver_ss58: str | None = None,
     nonce_ns: int | None = None,
 ) -> dict[str, str]:
-    """The headers that prove a request (``key`` signs; a wallet's ``.hotkey`` is taken where it has one).
+    """The headers that prove a request. ``wallet`` is the key that signs, or has it as its ``.hotkey``.
 
     ``path`` is the request target exactly as it will be sent, query included. ``nonce_ns`` defaults to
     the clock; each try needs a fresh one.
     """
-    signer: Keypair = getattr(key, "hotkey", key)
+    signer: Keypair = getattr(wallet, "hotkey", wallet)
     return sign_digest(
         signer,
         sender=signer.ss58_address,
@@ -129,7 +199,7 @@ def sign_digest(
 ) -> dict[str, str]:
     """:func:`sign` for a body whose :func:`body_digest` is known: it is the same for all who are asked the same."""
     scheme = scheme_of(key)
-    payload = build_payload(
+    signed = payload(
         scheme=scheme,
         method=method,
         path=path,
@@ -142,7 +212,7 @@ def sign_digest(
         HEADER_VERSION: VERSION,
         HEADER_HOTKEY: sender,
         HEADER_NONCE: str(nonce_ns),
-        HEADER_SIGNATURE: "0x" + sign_bytes(key, payload).hex(),
+        HEADER_SIGNATURE: "0x" + sign_bytes(key, signed).hex(),
     }
     if scheme != "sr25519":
         headers[HEADER_CRYPTO] = scheme
@@ -167,7 +237,9 @@ def verify(
     """Authenticate a whole request; the keywords are http_auth's.
 
     Raises MalformedAuth, WrongReceiver, StaleRequest, BadSignature or ReplayedRequest (all AuthError).
-    Without ``nonce_store`` a bounded store shared by the process remembers what was accepted.
+    Without ``nonce_store`` a bounded store shared by the process remembers what was accepted. What is wrong in one
+    way raises what http_auth raises; of several wrongs another may be told first. The caller's address comes under
+    prefix 42, however it was written.
     """
     claim = read_claim({name.lower(): value for name, value in headers.items()})
     check_receiver(claim, self_hotkey_ss58, require=require_receiver)
@@ -198,7 +270,7 @@ def read_claim(headers: Mapping[str, str]) -> Claim:
     if not sender or nonce is None or signature is None:
         raise MalformedAuth(f"{HEADER_HOTKEY}, {HEADER_NONCE} and {HEADER_SIGNATURE} are required")
     try:
-        nonce_ns = int(nonce[:_NONCE_CHARS])
+        nonce_ns = int(nonce if len(nonce) <= _NONCE_CHARS else "")
     except ValueError:
         raise MalformedAuth(f"{HEADER_NONCE} is not a decimal integer") from None
     scheme = _SCHEMES.get(get("x-bittensor-crypto", "sr25519").strip().lower())
@@ -240,7 +312,7 @@ def check_receiver(claim: Claim, self_hotkey_ss58: str, *, require: bool = True)
 
 def check_signature(claim: Claim, *, method: str, path: str, digest: str) -> None:
     """Raise BadSignature unless the claim is proved, under the declared scheme only."""
-    payload = build_payload(
+    signed = payload(
         scheme=claim.scheme,
         method=method,
         path=path,
@@ -249,10 +321,10 @@ def check_signature(claim: Claim, *, method: str, path: str, digest: str) -> Non
         sender=claim.sender,
         receiver=claim.receiver,
     )
-    if not verify_bytes(claim.scheme, public_key_of(claim.sender), payload, claim.signature):
+    if not verify_bytes(claim.scheme, public_key_of(claim.sender), signed, claim.signature):
         raise BadSignature("signature does not verify against the claimed hotkey")
 
 
 @cache
 def _process_store() -> NonceTable:
-    return NonceTable()
+    return InMemoryNonceStore()

@@ -77,7 +77,7 @@ def public_key_of(address: str) -> bytes:
     """The 32 public bytes of an ss58 address of any prefix; ValueError if it is none."""
     from scalecodec.utils.ss58 import ss58_decode
 
-    if len(address) > 50:
+    if len(address) > 50 or not address.isalnum():  # the decoder below would strip blanks
         raise ValueError("not an ss58 address")
     try:
         public = bytes.fromhex(ss58_decode(address))

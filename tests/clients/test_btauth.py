@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import subprocess
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
+from substrateinterface import Keypair
 
+from subnet import auth
 from subnet.auth import Caller
 from subnet.axon import Axon
 from subnet.dendrite import Dendrite, Failure, Ok
@@ -97,3 +102,91 @@ async def test_bittensor_accepts_what_our_dendrite_sends(server: int, scheme: st
     assert isinstance(other, Failure)
     assert other.code == "WrongReceiver"
     assert all(isinstance(one, Ok) for one in many)
+
+
+def test_another_import_is_all_that_changes(tmp_path: Path) -> None:
+    """Every public name of http_auth is here, and its functions take the same arguments with the same defaults."""
+    done = run([PYTHON, HERE / "bittensor" / "btauth_cases.py", "--names"], tmp_path)
+    theirs = json.loads(done.stdout)
+    assert set(theirs["names"]) <= set(auth.__all__)
+    for name, parameters in theirs["functions"].items():
+        ours = inspect.signature(getattr(auth, name)).parameters.values()
+        assert [[p.name, p.kind.name, repr(p.default)] for p in ours] == parameters, name
+
+
+NOW = 1_760_000_000_000_000_000
+ALICE = load_key("//Alice")
+ALICE_ELSEWHERE = Keypair.create_from_uri("//Alice", ss58_format=0).ss58_address
+SAID: dict[str, list[str | None]] = {
+    "Version": [None, "", "2", "1 ", "01"],
+    "Hotkey": [None, "", "5Grw", "5" * 5000, "\n", ALICE.ss58_address + " ", ALICE_ELSEWHERE],
+    "Nonce": [None, "", "soon", "1e18", "-1", "0", f"+{NOW}", f" {NOW} ", f"{NOW:_}", "0x1", "9" * 39, "9" * 5000],
+    "Crypto": [None, "sr25519", "ed25519", "SR25519", " Ed25519 ", "0", "1", "2", "ecdsa", ""],
+    "Signature": [None, "", "0x", "0xzz", "00" * 63, "00" * 64, "0x" + "00" * 64, "0x" + "00" * 65],
+    "Receiver": [None, "", "-", ALICE.ss58_address, MINER.ss58_address + " "],
+}
+CHANGES: list[dict[str, str | None]] = [{f"X-Bittensor-{name}": said} for name in SAID for said in SAID[name]]
+
+
+def a_case(said_instead: dict[str, str | None], scheme: str = "sr25519", **changes: Any) -> dict[str, Any]:
+    said = {"method": "POST", "path": "/x?a=1"}
+    key = load_key("//Alice", scheme=scheme)
+    signed = auth.sign(key, **said, body=b"body", receiver_ss58=MINER.ss58_address, nonce_ns=NOW)
+    sent = {name: value for name, value in (signed | said_instead).items() if value is not None}
+    rest = {"body": b"body".hex(), "self_hotkey_ss58": MINER.ss58_address, "now_ns": NOW}
+    return said | rest | {"headers": sent} | changes
+
+
+def both(cases: list[dict[str, Any]]) -> list[tuple[Any, Any]]:
+    """What http_auth and what we make of each, with one store of nonces over all."""
+    command = [PYTHON, HERE / "bittensor" / "btauth_cases.py"]
+    done = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=150, check=True)
+    store = auth.InMemoryNonceStore()
+
+    def ours(headers: dict[str, str], body: str, **said: Any) -> Any:
+        try:
+            caller = auth.verify(headers, bytes.fromhex(body), nonce_store=store, **said)
+        except Exception as error:
+            return type(error).__name__
+        return [caller.hotkey_ss58, caller.nonce_ns, caller.crypto_type]
+
+    return [(there, ours(**case)) for case, there in zip(cases, json.loads(done.stdout), strict=True)]
+
+
+def test_each_single_fault_is_told_as_there() -> None:
+    cases = [a_case(change, scheme) for change in CHANGES for scheme in ("sr25519", "ed25519")]
+    cases += [a_case({}, now_ns=NOW + age) for age in (-(2 * 10**9) - 1, -2 * 10**9, 10**10, 10**10 + 1)]
+    for change in (
+        {"method": "post"},
+        {"method": "PUT"},
+        {"path": "/x"},
+        {"body": "00"},
+        {"max_age": 60.0},
+        {"max_age": 58.0},
+        {"self_hotkey_ss58": ALICE.ss58_address},
+        {"require_receiver": False},
+    ):
+        cases.append(a_case({}, **change))
+    unbound: Any = auth.sign(ALICE, method="POST", path="/x?a=1", body=b"body", nonce_ns=NOW + 1)
+    for required in (True, False):
+        cases.append(a_case({}, headers=unbound, require_receiver=required))
+    cases.append(a_case({}, headers={name.upper(): value for name, value in a_case({})["headers"].items()}))
+    outcomes = both(cases)
+    assert [there for there, _ in outcomes] == [here for _, here in outcomes]
+    assert {str(there) for there, _ in outcomes} > {
+        "MalformedAuth",
+        "WrongReceiver",
+        "StaleRequest",
+        "BadSignature",
+        "ReplayedRequest",
+        "ValueError",
+    }
+
+
+def test_of_two_faults_neither_takes_what_the_other_refuses() -> None:
+    pairs = [one | other for one, other in combinations(CHANGES, 2) if one.keys() != other.keys()]
+    outcomes = both([a_case({})] + [a_case(change) for change in pairs])  # the first one is the only one that is new
+    assert outcomes[0][0] == outcomes[0][1] == [ALICE.ss58_address, NOW, 1]
+    accepted = [(there == "ReplayedRequest", here == "ReplayedRequest") for there, here in outcomes[1:]]
+    assert all(there == here for there, here in accepted)
+    assert (True, True) in accepted
