@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -32,32 +32,30 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-def open_writer(path: Path, schema: str, version: int) -> tuple[sqlite3.Connection, int]:
+def open_writer(path: Path, steps: Sequence[str]) -> tuple[sqlite3.Connection, int]:
     """A connection for writing and the descriptor of its lock; the caller closes both.
 
-    Raises StoreError for a file that is corrupt, read-only, another program's, of another version,
-    or held by another process.
+    ``steps`` are scripts of SQL; a file's version is how many of them it has been through. An older file goes through
+    the others now, each wholly or not at all. Raises StoreError for a file that is corrupt, read-only, another
+    program's, of a newer version, or held by another process.
     """
     guard = _lock(path)
     db: sqlite3.Connection | None = None
     try:
         with explained(path):
             db = _connect(path, "rwc")
-            if _is_blank(db):
-                db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(
-                    f"BEGIN IMMEDIATE; {schema}; PRAGMA application_id = {_APPLICATION_ID};"
-                    f" PRAGMA user_version = {version}; COMMIT"
-                )
-            _check(db, path, version)
-            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(f"malformed: {verdict}")
+            if not _is_blank(db):
+                _check_ours(db, path)
+                _check_version(db, path, len(steps))
+                verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if verdict != "ok":
+                    raise sqlite3.DatabaseError(f"malformed: {verdict}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # a commit survives power loss, not only kill -9
-            db.execute("PRAGMA foreign_keys = ON")
             with transaction(db):  # a read-only file opens without complaint and fails at the first write
-                db.execute(f"PRAGMA user_version = {version}")
+                db.execute(f"PRAGMA user_version = {_pragma(db, 'user_version')}")
+            _upgrade(db, steps)
+            db.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         if db is not None:
             db.close()
@@ -75,7 +73,13 @@ def open_reader(path: Path, version: int) -> sqlite3.Connection:
         try:
             if _is_blank(db):
                 raise StoreError(f"{path} holds nothing yet", remedy="Try again when its writer has started.")
-            _check(db, path, version)
+            _check_ours(db, path)
+            _check_version(db, path, version)
+            if _pragma(db, "user_version") < version:
+                raise StoreError(
+                    f"{path} was written by an older release",
+                    remedy="Start its validator with this release: that upgrades it.",
+                )
         except BaseException:
             db.close()
             raise
@@ -121,13 +125,25 @@ def _is_blank(db: sqlite3.Connection) -> bool:
     return not marked and db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
 
 
-def _check(db: sqlite3.Connection, path: Path, version: int) -> None:
+def _upgrade(db: sqlite3.Connection, steps: Sequence[str]) -> None:
+    """Lead the file through the steps that it has not seen."""
+    for number, step in enumerate(steps[_pragma(db, "user_version") :], _pragma(db, "user_version") + 1):
+        db.executescript(
+            f"BEGIN IMMEDIATE; {step}; PRAGMA application_id = {_APPLICATION_ID};"
+            f" PRAGMA user_version = {number}; COMMIT"
+        )
+
+
+def _check_ours(db: sqlite3.Connection, path: Path) -> None:
     if _pragma(db, "application_id") != _APPLICATION_ID:
         raise StoreError(f"{path} is another program's database", remedy="Choose another file or --state.")
+
+
+def _check_version(db: sqlite3.Connection, path: Path, known: int) -> None:
     found = _pragma(db, "user_version")
-    if found != version:
+    if found > known:
         raise StoreError(
-            f"{path} has schema version {found}; this release reads {version}",
+            f"{path} has schema version {found}; this release knows {known}",
             remedy="Run the release that wrote it, or move the file away to start anew.",
         )
 

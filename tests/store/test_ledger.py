@@ -21,7 +21,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from subnet.errors import StoreError
-from subnet.store import MAX_RECEIPT, History, Ledger, Result, Round, Score, WeightsSet, ledger_path
+from subnet.store import (
+    MAX_ANSWER,
+    MAX_RECEIPT,
+    Answer,
+    Deferred,
+    History,
+    Kind,
+    Ledger,
+    Result,
+    Round,
+    Score,
+    WeightsSet,
+    ledger_path,
+)
 from subnet.types import Block, Hotkey, Netuid, Uid
 
 GENESIS = "0x" + "11" * 32
@@ -106,6 +119,136 @@ def test_rounds_are_pruned_by_themselves(tmp_path: Path) -> None:
         ended = [r.ended for r in book.rounds()]
     assert min(ended) >= 128 * 3600.0 - 86_400.0
     assert len(ended) == 25
+
+
+def test_rounds_are_found_by_kind_failure_and_time(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        for number in range(1, 9):
+            kind = Kind.ORGANIC if number % 2 else Kind.SYNTHETIC
+            book.record(round_of(number, kind=kind, error="oh" if number > 5 else None, ended=float(number)), [], [])
+
+        def found(limit: int = 9, **filters: Any) -> list[int]:
+            return [r.id for r in book.latest_rounds(limit, **filters)]
+
+        assert found(3) == [6, 7, 8]
+        assert found(kind=Kind.ORGANIC) == [1, 3, 5, 7]
+        assert found(failed=True) == [6, 7, 8]
+        assert found(begin=2.0, end=4.0) == [2, 3, 4]
+        assert found(2, kind=Kind.SYNTHETIC, failed=True, end=7.5) == [6]
+        assert book.round(4) == round_of(4, ended=4.0)
+        assert book.round(99) is None
+
+
+def test_a_miners_results_are_found_newest_first_but_told_oldest_first(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        for number in range(1, 7):
+            reason = "timeout" if number == 4 else None
+            results = [result_of("a", float(number), reason=reason), result_of("b", 0.0, 1, reason="busy", elapsed=0.1)]
+            book.record(round_of(number, started=number + 0.5), results[number % 3 == 0 :], [])
+        assert [(r.id, x.score) for r, x in book.results_of("a", 3)] == [(2, 2.0), (4, 4.0), (5, 5.0)]
+        assert [r.id for r, _ in book.results_of("a", 9, after=2)] == [4, 5]
+        assert [r.id for r, _ in book.results_of("a", 9, failed=True)] == [4]
+        assert [(r.id, x.hotkey) for r, x in book.failures(4)] == [(4, "a"), (4, "b"), (5, "b"), (6, "b")]
+        assert book.last_asked() == {"b": 6.5}  # "a" was scored without being asked
+
+
+def test_a_window_keeps_its_last_scores_whatever_their_age(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v", window=3, keep_days=1.0) as book:
+        for number in range(1, 6):
+            book.record(round_of(number), [result_of("a", float(number), moving=0.0), result_of("b", 9.0)], [])
+        book.prune(now=1e9)
+        assert book.samples() == {"a": [3.0, 4.0, 5.0]}  # "b" was not moved
+    with ledger(tmp_path / "v", window=2) as book:
+        book.record(round_of(6), [result_of("a", 6.0, moving=0.0)], [])
+        assert book.samples() == {"a": [5.0, 6.0]}
+        book.record(round_of(7), [], [], gone=[Hotkey("a")])
+        assert book.samples() == {}
+
+
+def question(id_: str, *hotkeys: str, due: float = 50.0, body: bytes = b"said") -> Deferred:
+    answers = [Answer(Hotkey(hotkey), Uid(uid), Block(5), body, b"receipt") for uid, hotkey in enumerate(hotkeys)]
+    return Deferred(id_, due, 10.0, {answer.hotkey: answer for answer in answers})
+
+
+def test_answers_wait_for_their_truth_over_restarts(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        assert book.defer(question("late", "a", due=90.0))
+        assert book.defer(question("soon", "a", "b"))
+    with ledger(tmp_path / "v") as book:
+        assert [(q.id, q.due, q.made) for q in book.open_questions()] == [("soon", 50.0, 10.0), ("late", 90.0, 10.0)]
+        assert [q.id for q in book.open_questions(due=50.0)] == ["soon"]
+        assert [q.id for q in book.open_questions(1)] == ["soon"]
+        assert book.open_count() == 2
+        assert book.deferred("soon") == question("soon", "a", "b")
+        assert book.deferred("never") is None
+
+
+def test_a_truth_counts_once(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v", keep_days=1.0) as book:
+        book.defer(question("q", "a"))
+        truth = round_of(1, kind=Kind.TRUTH, subject="q")
+        assert book.record(truth, [result_of("a", 1.0)], [score_of("a", 1.0)])
+        again = round_of(2, kind=Kind.TRUTH, subject="q")
+        assert not book.record(again, [result_of("a", 1.0)], [score_of("a", 2.0)])
+        assert not book.record(round_of(2, kind=Kind.TRUTH, subject="unknown"), [], [score_of("a", 2.0)])
+        assert not book.defer(question("q", "b"))  # nor is it asked a second time
+        assert book.deferred("q") is None
+        assert book.scores()[Hotkey("a")].value == 1.0
+        assert book.next_round() == 2
+        assert book.rounds() == [truth]
+        book.prune(now=10 * 86_400.0)
+        assert book.defer(question("q", "b"))
+
+
+def test_a_truth_of_a_wrong_round_number_leaves_its_question_open(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        book.defer(question("q", "a"))
+        assert not book.record(round_of(7, kind=Kind.TRUTH, subject="q"), [], [])
+        assert book.open_count() == 1
+
+
+def test_the_first_answers_to_a_question_stand(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        assert book.defer(question("q", "a", body=b"first"))
+        assert not book.defer(question("q", "a", "b", body=b"second"))
+        found = book.deferred("q")
+        assert found is not None
+        assert {k: a.body for k, a in found.answers.items()} == {"a": b"first"}
+
+
+def test_a_question_that_never_got_its_truth_expires(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        for number, due in enumerate((10.0, 20.0, 30.0)):
+            book.defer(question(f"q{number}", "a", due=due))
+        assert book.expire(due_before=25.0, now=100.0) == ["q0", "q1"]
+        assert book.expire(due_before=25.0, now=100.0) == []
+        assert [q.id for q in book.open_questions()] == ["q2"]
+        assert not book.record(round_of(1, kind=Kind.TRUTH, subject="q0"), [], [])
+        assert not book.defer(question("q0", "a"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        question("", "a"),
+        question("x" * 201, "a"),
+        question("q", "a", due=math.nan),
+        question("q", "a", due=math.inf),
+        question("q", "a", body=b"x" * (MAX_ANSWER + 1)),
+    ],
+)
+def test_a_question_that_can_not_be_kept_is_refused(tmp_path: Path, bad: Deferred) -> None:
+    with ledger(tmp_path / "v") as book:
+        with pytest.raises(ValueError, match=r"question|answer"):
+            book.defer(bad)
+        assert book.open_count() == 0
+
+
+def test_notes_are_part_of_their_round(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v") as book:
+        assert book.record(round_of(1), [], [], notes={"turn": "1"})
+        assert not book.record(round_of(1), [], [], notes={"turn": "2"})
+        assert book.notes() == {"turn": "1"}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -314,6 +457,7 @@ def test_any_finite_score_comes_back_exact(value: float) -> None:
 
 HOTKEYS = st.sampled_from([Hotkey(name) for name in "abcd"])
 FLOATS = st.floats(-1e6, 1e6)
+QUESTIONS = st.sampled_from(["q1", "q2", "q3"])
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -327,20 +471,47 @@ class LedgerMachine(RuleBasedStateMachine):
         self.rounds: list[int] = []
         self.results: dict[int, dict[Hotkey, float]] = {}
         self.weights: list[str] = []
+        self.open: set[str] = set()
+        self.closed: set[str] = set()
+        self.samples: dict[Hotkey, list[float]] = {}
 
     @initialize()
     def begin(self) -> None:
-        self.book = ledger(self.folder / "0")
+        self.book = ledger(self.folder / "0", window=2)
 
-    @rule(got=st.dictionaries(HOTKEYS, FLOATS), gone=st.sets(HOTKEYS))
-    def round(self, got: dict[Hotkey, float], gone: set[Hotkey]) -> None:
+    @rule(got=st.dictionaries(HOTKEYS, FLOATS), gone=st.sets(HOTKEYS), kind=st.sampled_from(list(Kind)[:2]))
+    def round(self, got: dict[Hotkey, float], gone: set[Hotkey], kind: Kind) -> None:
+        assert self.record(got, gone, kind=kind)
+
+    @rule(got=st.dictionaries(HOTKEYS, FLOATS), name=QUESTIONS)
+    def truth(self, got: dict[Hotkey, float], name: str) -> None:
+        assert self.record(got, set(), kind=Kind.TRUTH, subject=name) == (name in self.open)
+        if name in self.open:
+            self.open.remove(name)
+            self.closed.add(name)
+
+    @rule(name=QUESTIONS)
+    def defer(self, name: str) -> None:
+        assert self.book.defer(question(name, "a", "b")) == (name not in self.open | self.closed)
+        self.open |= {name} - self.closed
+
+    def record(self, got: dict[Hotkey, float], gone: set[Hotkey], **fields: Any) -> bool:
         number = self.book.next_round()
         kept = {hotkey: value for hotkey, value in got.items() if hotkey not in gone}
-        results = [result_of(hotkey, value, uid) for uid, (hotkey, value) in enumerate(got.items())]
-        assert self.book.record(round_of(number), results, [score_of(k, v) for k, v in kept.items()], gone)
+        results = [
+            result_of(hotkey, value, uid, moving=value if hotkey in kept else None)
+            for uid, (hotkey, value) in enumerate(got.items())
+        ]
+        scores = [score_of(hotkey, value) for hotkey, value in kept.items()]
+        if not self.book.record(round_of(number, **fields), results, scores, gone):
+            return False
         self.scores = {k: v for k, v in self.scores.items() if k not in gone} | kept
+        self.samples = {k: v for k, v in self.samples.items() if k not in gone}
+        for hotkey, value in kept.items():
+            self.samples[hotkey] = [*self.samples.get(hotkey, []), value][-2:]
         self.rounds.append(number)
         self.results[number] = got
+        return True
 
     @rule(value=FLOATS)
     def repeat_the_last_round(self, value: float) -> None:
@@ -351,6 +522,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def leave(self, gone: set[Hotkey]) -> None:
         self.book.drop(gone)
         self.scores = {k: v for k, v in self.scores.items() if k not in gone}
+        self.samples = {k: v for k, v in self.samples.items() if k not in gone}
 
     @rule(name=st.sampled_from(["0x1", "0x2", "0x3"]))
     def set_weights(self, name: str) -> None:
@@ -361,7 +533,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.book.close()
-        self.book = ledger(self.book.path)
+        self.book = ledger(self.book.path, window=2)
 
     @rule()
     def crash(self) -> None:
@@ -373,7 +545,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if source.exists():
                 shutil.copy(source, f"{target}{suffix}")
         self.book.close()
-        self.book = ledger(target)
+        self.book = ledger(target, window=2)
 
     @invariant()
     def as_the_model(self) -> None:
@@ -384,6 +556,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert {k: s.value for k, s in view.scores().items()} == self.scores
                 assert [r.id for r in view.rounds()] == self.rounds
                 assert [w.extrinsic_hash for w in view.weights()] == self.weights
+                assert view.samples() == self.samples
+                assert {q.id for q in view.open_questions()} == self.open
         for number in self.rounds[-1:]:
             assert {r.hotkey: r.score for r in self.book.results(number)} == self.results[number]
 
