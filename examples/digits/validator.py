@@ -16,6 +16,7 @@ import numpy as np
 from subnet.dendrite import Ok
 from subnet.examples.digits.data import Digits, Exam, hold_out
 from subnet.examples.digits.protocol import Classify
+from subnet.scoring import speed
 from subnet.synapse import declaration
 from subnet.types import Neuron, Uid
 from subnet.validators import Validator
@@ -32,7 +33,7 @@ def accuracy(answers: Digits, labels: Digits) -> float:
 
 def promptness(elapsed: float) -> float:
     """What lateness leaves of a score: 1 up to GRACE seconds, then in a straight line to 0 at DEADLINE."""
-    return min(1.0, max(0.0, (DEADLINE - elapsed) / (DEADLINE - GRACE)))
+    return float(speed.by_deadline(elapsed, grace=GRACE, deadline=DEADLINE))
 
 
 def score(answers: Digits, labels: Digits, elapsed: float) -> float:
