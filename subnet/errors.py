@@ -10,6 +10,7 @@
     ├── DevnetError                     the local chain can't start or go on
     ├── DemoError                       the demo can't go on: a process of it ended, or nothing was paid
     ├── MissingExtra                    a feature whose packages were not installed
+    ├── GateFailed                      a simulation that shows less than `subnet simulate --gate` asks for
     ├── WireError                       what an axon answers with, each with its HTTP status
     │   ├── BodyTooLarge      413       ├── UnknownSynapse    404
     │   ├── Malformed         400       ├── UnknownEncoding   415
@@ -123,6 +124,14 @@ class MissingExtra(SubnetError):
     code = "missing-extra"
     exit_code = 8
     remedy = "Install the extra that is named above: pip install 'subnetkit[...]'."
+
+
+class GateFailed(SubnetError):
+    """A simulation shows less than its gate asks for; the rest of the run was well."""
+
+    code = "lab.gate"
+    exit_code = 9
+    remedy = "Mend the scoring rule until the attack stops paying, or argue for another gate."
 
 
 class WireError(SubnetError):

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import importlib
 import inspect
 import logging
 import os
-import pkgutil
 import resource
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, HotkeyName, Key, LogJson, Netuid, Verbose, Wallet
 from subnet.errors import ConfigError, DeclarationError
+from subnet.loading import import_module, meant
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MANY_FILES = 65_536
-_FOLDERS = {"miners", "validators", "scoring", "examples"}  # a checkout's; they are imported as subnet.miners, ...
 
 Target = Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A subclass of Miner or Validator.")]
 Option = Annotated[
@@ -260,10 +256,7 @@ def find(target: str) -> type[Miner] | type[Validator]:
     name, colon, attribute = target.partition(":")
     if not (name and colon and attribute):
         raise ConfigError(f"{target!r} is not MODULE:CLASS", remedy="Write for instance miner:DigitsMiner.")
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    module = _import(name)
+    module = import_module(name)
     found = getattr(module, attribute, None)
     neurons = {
         key: value
@@ -274,55 +267,16 @@ def find(target: str) -> type[Miner] | type[Validator]:
         and not inspect.isabstract(value)
     }
     if found is None:
-        raise ConfigError(f"{name} has no class {attribute}", remedy=_meant(attribute, neurons, f"{name}:"))
+        raise ConfigError(f"{name} has no class {attribute}", remedy=meant(attribute, neurons, f"{name}:"))
     if not isinstance(found, type) or not issubclass(found, (Miner, Validator)):
         raise DeclarationError(
-            f"{target} is neither a Miner nor a Validator", remedy=_meant(attribute, neurons, f"{name}:")
+            f"{target} is neither a Miner nor a Validator", remedy=meant(attribute, neurons, f"{name}:")
         )
     if inspect.isabstract(found):
         raise DeclarationError(
             f"{target} has no round", remedy="Add: async def round(self, peers) -> Mapping[Uid, float]."
         )
     return found
-
-
-def _import(name: str) -> ModuleType:
-    from subnet.service import missing_remedy
-
-    if not all(part.isidentifier() for part in name.split(".")):
-        stem = name.removesuffix(".py").replace("/", ".").strip(".")
-        raise ConfigError(f"{name!r} is no module's name", remedy=f"Write it as Python imports it, such as {stem}.")
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        if name == missing or name.startswith(f"{missing}."):
-            raise ConfigError(f"there is no module {name}", remedy=_module_meant(name, missing)) from None
-        raise DeclarationError(
-            f"{name} needs {missing}, which is not installed",
-            remedy=missing_remedy(missing),
-        ) from None
-    except Exception as error:  # the user's module may raise anything
-        log.exception("import_failed", extra={"target": name})
-        raise DeclarationError(
-            f"{name} can't be imported: {type(error).__name__}: {error}", remedy="Read the traceback above."
-        ) from None
-
-
-def _module_meant(name: str, missing: str) -> str:
-    parent = missing.rpartition(".")[0]
-    places = getattr(sys.modules.get(parent), "__path__", []) if parent else [os.getcwd()]
-    beside = {f"{parent}.{info.name}".lstrip(".") for info in pkgutil.iter_modules(places)} - _FOLDERS
-    return _meant(missing, beside) + f" The current folder is {os.getcwd()}."
-
-
-def _meant(name: str, known: Sequence[str] | set[str] | dict[str, Any], prefix: str = "") -> str:
-    if not known:
-        return "Check the name."
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
-    if near:
-        return f"Did you mean {' or '.join(prefix + one for one in near)}?"
-    return f"There is {', '.join(prefix + one for one in sorted(known)[:5])}."
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, str]:

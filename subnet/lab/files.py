@@ -1,0 +1,149 @@
+"""Scenario files: a :class:`subnet.lab.Scenario` in TOML, and how flags replace what stands there.
+
+::
+
+    rule = "rules:score"
+    validators = 16
+    reveal = 2
+
+    [task]
+    kind = "labels"
+    classes = 10
+
+    [params]            # subnet.scoring.yuma.EpochParams, raw storage integers
+    yuma3 = true
+
+    [[attacks]]
+    name = "cabal"
+    stake = 0.3
+
+    [gates]
+    honest_share = 0.95
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+import msgspec
+
+from subnet.errors import ConfigError
+from subnet.lab.actors import Honest
+from subnet.lab.cast import make
+from subnet.lab.gates import Gate
+from subnet.lab.rules import load_rule
+from subnet.lab.scenario import Scenario
+from subnet.lab.tasks import Labels, Numbers, Task
+from subnet.scoring.yuma import EpochParams
+
+MAX_FILE: Final = 1024 * 1024
+"""Bytes of a scenario file."""
+_TASKS: Final[dict[str, type[Numbers] | type[Labels]]] = {"numbers": Numbers, "labels": Labels}
+_NESTED: Final = frozenset({"rule", "attacks", "honest", "task", "params"})
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A scenario file's tables, unchecked but for being TOML. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise ConfigError(f"{path} is larger than {MAX_FILE} bytes", remedy="Give a scenario file.")
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}", remedy="Check the path.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+
+
+def scenario(tables: Mapping[str, Any]) -> Scenario:
+    """The scenario that a file's tables describe; ``gates`` are left to :func:`gates`. Raises ConfigError."""
+    given = {key: value for key, value in tables.items() if key not in _NESTED and key != "gates"}
+    made = _converted(Scenario, given, "the scenario")
+    if "rule" in tables:
+        made["rule"] = load_rule(_text(tables["rule"], "rule"))
+    if "honest" in tables:
+        made["honest"] = _built(Honest, _table(tables["honest"], "honest"), "honest")
+    if "params" in tables:
+        made["params"] = _built(EpochParams, _table(tables["params"], "params"), "params")
+    if "task" in tables:
+        made["task"] = _task(_table(tables["task"], "task"))
+    if "attacks" in tables:
+        made["attacks"] = [_attack(one) for one in _list(tables["attacks"])]
+    return Scenario(**made)
+
+
+def gates(tables: Mapping[str, Any]) -> list[Gate]:
+    """The gates of a file."""
+    return [Gate.parse(f"{name}={limit}") for name, limit in _table(tables.get("gates", {}), "gates").items()]
+
+
+def put(tables: dict[str, Any], name: str, value: str) -> None:
+    """Replace one number or switch, of the scenario or of the chain's params. Raises ConfigError."""
+    plain = {f.name for f in fields(Scenario)} - _NESTED
+    chain = {f.name for f in fields(EpochParams)}
+    if name in plain:
+        tables.update(_converted(Scenario, {name: value}, "the scenario", strict=False))
+    elif name in chain:
+        own = dict(_table(tables.get("params", {}), "params"))
+        tables["params"] = own | _converted(EpochParams, {name: value}, "params", strict=False)
+    else:
+        raise ConfigError(f"there is no setting {name!r}", remedy=f"Known: {', '.join(sorted(plain | chain))}.")
+
+
+def _attack(table: Any) -> Any:
+    settings = dict(_table(table, "attacks"))
+    return make(_text(settings.pop("name", ""), "attacks.name"), settings)
+
+
+def _task(table: Mapping[str, Any]) -> Task:
+    settings = dict(table)
+    kind = _text(settings.pop("kind", "numbers"), "task.kind")
+    if kind not in _TASKS:
+        raise ConfigError(f"there is no task {kind!r}", remedy=f"Known: {', '.join(_TASKS)}.")
+    task: Task = _built(_TASKS[kind], settings, f"task {kind}")
+    return task
+
+
+def _built(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    try:
+        return kind(**_converted(kind, values, where))
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _converted(kind: Any, values: Mapping[str, Any], where: str, *, strict: bool = True) -> dict[str, Any]:
+    """The values as the class's fields want them."""
+    known = {f.name for f in fields(kind)} - _NESTED
+    hints = get_type_hints(kind)
+    made = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"{where} has no {key!r}", remedy=f"It has {', '.join(sorted(known))}.")
+        try:
+            made[key] = msgspec.convert(value, hints[key], strict=strict)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{where}: {key} can't be {value!r}: {error}") from None
+    return made
+
+
+def _table(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} is no table", remedy=f"Write [{name}] and its settings below.")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ConfigError("attacks is no list of tables", remedy="Write [[attacks]] above each.")
+    return value
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} is no string")
+    return value
