@@ -10,9 +10,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from subnet.errors import DeclarationError
 from subnet.lab import rules
 from subnet.lab.actors import Actor, Asked, Seen, Uids
 from subnet.lab.record import Run
@@ -38,6 +41,7 @@ class World:
     """The state of one run; :func:`run` drives it."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
+        scenario.check_together()
         self.scenario = s = scenario
         self.rule = rules.fresh(s.rule)
         # one stream for the world, one for skills, one for the honest, and one for each attack
@@ -104,8 +108,9 @@ class World:
             if group.seats.size:
                 self._answer(group, t, truth, ids, answers, elapsed)
         late = ~(elapsed <= s.timeout)
-        elapsed[late] = np.inf
-        answers[late] = np.nan
+        if late.any():
+            elapsed[late] = np.inf
+            answers[late] = np.nan
         return rules.Round(t, answers, truth, elapsed, s.timeout, t - self.registered, s.task)
 
     def _questions(self, t: int) -> tuple[Answers, Uids]:
@@ -133,9 +138,13 @@ class World:
             timeout=s.timeout,
         )
         usual = s.timeout * USUAL_LATENCY * np.exp(0.2 * group.rng.standard_normal(seats.size, dtype=np.float32))
-        answers[:, seats] = group.actor.answer(asked)
-        took = group.actor.elapse(asked, usual)
-        elapsed[:, seats] = np.where(np.isnan(answers[:, seats]).all(axis=2), np.inf, took)
+        given = _shaped(group.actor, "answer", group.actor.answer(asked), asked.shape)
+        took = _shaped(group.actor, "elapse", group.actor.elapse(asked, usual), seats.shape)
+        where = _slice(seats)
+        answers[:, where] = given
+        elapsed[:, where] = took
+        if np.isnan(given.min()):  # a minimum passes NaN on, and costs little
+            elapsed[:, seats] = np.where(np.isnan(given).all(axis=2), np.inf, elapsed[:, seats])
 
     def _score(self, seen: rules.Round) -> None:
         scores = rules.scored(self.rule, seen)
@@ -171,7 +180,25 @@ class World:
             consensus=self.chain.consensus,
             published=published,
         )
-        return group.actor.weigh(seen)
+        weights = group.actor.weigh(seen)
+        return np.asarray(_shaped(group.actor, "weigh", weights, seen.judged.shape), dtype=np.float64)
+
+
+def _shaped(actor: Actor, method: str, given: Any, wanted: tuple[int, ...]) -> npt.NDArray[Any]:
+    """What an actor returned, if it has the shape; DeclarationError otherwise."""
+    array = np.asarray(given)
+    if array.shape != wanted or array.dtype.kind not in "fiub":
+        raise DeclarationError(
+            f"{type(actor).__name__}.{method} returned {array.dtype} {array.shape}, expected numbers {wanted}",
+            remedy="subnet.lab.Actor says what each method returns.",
+        )
+    return array
+
+
+def _slice(seats: Uids) -> Uids | slice:
+    """Seats side by side as a slice, which is written to several times faster."""
+    first, last = int(seats[0]), int(seats[-1])
+    return slice(first, last + 1) if last - first + 1 == seats.size else seats
 
 
 def run(scenario: Scenario, seed: int, progress: Callable[[], object] | None = None) -> Run:

@@ -53,11 +53,10 @@ Rule = Callable[[Round], Any]
 def accuracy(seen: Round) -> Floats:
     """The default rule: the mean worth of a miner's answers, (V, M); no answer is worth 0."""
     worth = seen.task.worth(seen.answers, seen.truth[:, None, :])
-    # by the last axis in a loop: it is short, and a reduction over a short axis is slow
-    total = np.zeros(worth.shape[:2], dtype=np.float64)
-    for k in range(worth.shape[2]):
-        total += np.nan_to_num(worth[:, :, k])
-    return np.asarray(total / worth.shape[2])
+    if np.isnan(worth.min(initial=0.0)):
+        worth = np.nan_to_num(worth, copy=False)
+    # a product with ones: a reduction over a short last axis is several times slower
+    return np.asarray(worth @ np.full(worth.shape[2], 1 / worth.shape[2], dtype=np.float32), dtype=np.float64)
 
 
 def load_rule(target: str) -> Rule:

@@ -74,17 +74,12 @@ class Scenario:
                 f"{self.validators} x {self.miners} x {self.questions} answers an epoch are more than {MAX_CELLS:,}",
                 remedy="Ask fewer questions, or of fewer miners.",
             )
-        self._check_seats()
+        for attack in self.attacks:
+            _check_seats(self, [attack])
 
-    def _check_seats(self) -> None:
-        if self.honest_miners < 1 or self.honest_validators < 1:
-            raise ConfigError(
-                f"the attacks take {self.miners - self.honest_miners} of {self.miners} miners and "
-                f"{self.validators - self.honest_validators} of {self.validators} validators; nobody honest is left",
-                remedy="Give the subnet more --miners and --validators, or the attacks fewer.",
-            )
-        if self.attacking_stake >= 1:
-            raise ConfigError(f"the attacks hold {self.attacking_stake:.3g} of all stake", remedy="Keep it below 1.")
+    def check_together(self) -> None:
+        """Raise ConfigError unless all attacks fit into one subnet, beside somebody honest."""
+        _check_seats(self, self.attacks)
 
     @property
     def honest_miners(self) -> int:
@@ -107,3 +102,16 @@ class Scenario:
     def with_only(self, index: int) -> Scenario:
         """The same with attack ``index`` alone; the others' seats are honest."""
         return replace(self, attacks=[self.attacks[index]])
+
+
+def _check_seats(scenario: Scenario, attacks: Sequence[Actor]) -> None:
+    miners, validators = sum(a.miners for a in attacks), sum(a.validators for a in attacks)
+    if miners >= scenario.miners or validators >= scenario.validators:
+        raise ConfigError(
+            f"{', '.join(a.name for a in attacks)}: {miners} of {scenario.miners} miners and {validators} of "
+            f"{scenario.validators} validators; nobody honest is left",
+            remedy="Give the subnet more --miners and --validators, or the attack fewer.",
+        )
+    stake = math.fsum(a.stake for a in attacks)
+    if stake >= 1:
+        raise ConfigError(f"the attacks hold {stake:.3g} of all stake", remedy="Keep it below 1.")

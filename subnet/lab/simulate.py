@@ -69,6 +69,7 @@ def trials(scenario: Scenario, seeds: int, *, search: bool = True) -> int:
 def _cast(scenario: Scenario, *, together: bool) -> list[tuple[Scenario, int]]:
     """A scenario and the attack's place in it, for each attack."""
     if together:
+        scenario.check_together()
         return [(scenario, i) for i in range(len(scenario.attacks))]
     return [(scenario.with_only(i), 0) for i in range(len(scenario.attacks))]
 

@@ -194,13 +194,21 @@ def test_a_score_that_is_no_number_counts_as_nothing() -> None:
         {"questions": 10**9},
         {"attacks": [Cabal(miners=12)]},
         {"attacks": [Cabal(validators=5)]},
-        {"attacks": [Cabal(stake=0.6), Cabal(stake=0.5)]},
         {"variant": "294"},
     ],
 )
 def test_what_can_t_be_played_is_refused(broken: dict) -> None:
     with pytest.raises(ConfigError):
         replace(SMALL, **broken)
+
+
+def test_attacks_that_fit_alone_may_not_fit_together() -> None:
+    many = replace(SMALL, attacks=[Lazy(miners=8), Lazy(miners=8)])
+    rich = replace(SMALL, attacks=[Cabal(stake=0.6), Cabal(stake=0.5)])
+    for crowd, says in ((many, "nobody honest"), (rich, "of all stake")):
+        run(crowd.with_only(0), 0)
+        with pytest.raises(ConfigError, match=says):
+            run(crowd, 0)
 
 
 @pytest.mark.parametrize(
