@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from subnet.errors import ConfigError, NotPermitted, WireError
+from subnet.health import Health
 from subnet.service import Follower, Loops, Service, load, register_remedy, warn_unread
 from subnet.types import TLS_PROTOCOL, Hotkey, Metagraph, Netuid, Neuron
 
@@ -110,11 +111,13 @@ class MinerService(Service):
         limits: Limits | None = None,
         nonces: Path | None = None,
         metrics: Metrics | None = None,
+        health: Health | None = None,
         worker: Worker | None = None,
         loaded: bool = False,
     ) -> None:
         self.miner, self.netuid, self.hotkey = miner, netuid, Hotkey(key.ss58_address)
         self.address = address or Address()
+        self.health = health or Health()
         self.loops = Loops()
         self.follower = Follower(chain, netuid, self.hotkey, every=miner.refresh_blocks, metrics=metrics)
         self.follower.listen(self._refreshed)
@@ -140,11 +143,13 @@ class MinerService(Service):
             self.loops.start("metrics", self._count)
         if self._worker is None or self._worker.number == 0:
             self.loops.start("announce", self._announce)
+        self.health.ready = True
         if self._worker is not None:
             self._worker.ready()
 
     async def stop(self, drain: float = DRAIN) -> None:
         """Stop the loops, refuse new requests, give running ones ``drain`` seconds; idempotent."""
+        self.health.ready = False
         await self.loops.stop()
         axon, self._axon = self._axon, None
         if axon is not None:
@@ -233,6 +238,9 @@ class MinerService(Service):
         if not registered and self._registered:
             remedy = register_remedy(self.netuid, self.hotkey)
             log.error("deregistered", extra={"block": snapshot.block, "remedy": remedy})
+            self.health.trouble("registration", "this hotkey has no uid any more", remedy)
+        elif registered:
+            self.health.well("registration")
         self._registered = registered
 
 

@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, Unpack, cast
 
 from subnet.errors import ChainError, ConfigError, DeclarationError, NotRegistered, SubnetError
 from subnet.types import Block, Hotkey, Metagraph, Netuid, Neuron, Uid
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from substrateinterface import Keypair
 
     from subnet.chain import Hyperparameters, Included
+    from subnet.chain.commitments import OpenCommit, TimelockedCommit
+    from subnet.chain.sending import Sending
+    from subnet.chain.weights import WeightCommit
     from subnet.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -53,9 +56,18 @@ class ChainClient(Protocol):
     def stale_for(self) -> float: ...
     async def block_number(self) -> Block: ...
     async def wait_for_block(self, block: int, *, timeout: float | None = None) -> Block: ...
-    async def metagraph(self, netuid: int, block: int | None = None) -> Metagraph: ...
+    async def metagraph(self, netuid: int, block: int | None = None, *, mecid: int = 0) -> Metagraph: ...
     async def hyperparameters(self, netuid: int, block: int | None = None) -> Hyperparameters: ...
-    async def weights(self, netuid: int, block: int | None = None) -> dict[Uid, list[tuple[Uid, int]]]: ...
+    async def weights(
+        self, netuid: int, block: int | None = None, *, mecid: int = 0
+    ) -> dict[Uid, list[tuple[Uid, int]]]: ...
+    async def weight_commits(
+        self, netuid: int, hotkey: str | None = None, block: int | None = None, *, mecid: int = 0
+    ) -> tuple[OpenCommit, ...]: ...
+    async def timelocked_commits(
+        self, netuid: int, block: int | None = None, *, mecid: int = 0
+    ) -> tuple[TimelockedCommit, ...]: ...
+    async def reveal_block(self, netuid: int, committed: Block) -> Block: ...
     async def next_epoch_block(self, netuid: int) -> Block | None: ...
     async def serve_axon(
         self,
@@ -74,7 +86,23 @@ class ChainClient(Protocol):
         uids: Sequence[int],
         weights: Sequence[int],
         version_key: int = 0,
+        *,
+        mechanism: int = 0,
+        **sending: Unpack[Sending],
     ) -> Included: ...
+    async def commit_weights(self, hotkey: Keypair, commit: WeightCommit, **sending: Unpack[Sending]) -> Included: ...
+    async def commit_timelocked_weights(
+        self,
+        hotkey: Keypair,
+        netuid: int,
+        uids: Sequence[int],
+        weights: Sequence[int],
+        version_key: int = 0,
+        *,
+        mechanism: int = 0,
+        **sending: Unpack[Sending],
+    ) -> Included: ...
+    async def reveal_weights(self, hotkey: Keypair, commit: WeightCommit, **sending: Unpack[Sending]) -> Included: ...
 
 
 class Options(Mapping[str, str]):

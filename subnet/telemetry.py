@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from subnet.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from prometheus_client import CollectorRegistry, Counter, Gauge
+
+    from subnet.health import Health
 
 NOISY = dict.fromkeys(
     ("aiohttp", "asyncio", "matplotlib", "PIL", "substrateinterface", "scalecodec", "urllib3", "websocket"),
@@ -150,10 +155,10 @@ class Metrics:
 
         return generate_latest(self._served_registry()), CONTENT_TYPE_LATEST
 
-    def serve(self, port: int, host: str = "127.0.0.1") -> int:
+    def serve(self, port: int, host: str = "127.0.0.1", *, health: Health | None = None) -> int:
         """Serve ``/metrics`` on a thread of its own until the process ends; returns the port (0 takes any).
 
-        Raises ConfigError if the address can't be bound.
+        With ``health`` also ``/health`` and ``/ready``. Raises ConfigError if the address can't be bound.
         """
         from prometheus_client import start_http_server
 
@@ -163,6 +168,8 @@ class Metrics:
             raise ConfigError(
                 f"can't serve metrics on {host}:{port}: {error.strerror}", remedy="Choose another --metrics-port."
             ) from None
+        if health is not None:
+            server.set_app(_with_health(health, server.get_app()))  # type: ignore[arg-type]
         return int(server.server_port)
 
     def _served_registry(self) -> CollectorRegistry:
@@ -197,3 +204,19 @@ class Metrics:
                 metric = Gauge(name, text, names, registry=registry, multiprocess_mode=mode)
             self._known[name] = metric
         return metric
+
+
+def _with_health(
+    health: Health, metrics: WSGIApplication
+) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
+    """The page of metrics with a neuron's health beside it."""
+
+    def page(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        answer = health.answer(environ.get("PATH_INFO", "")) if environ.get("REQUEST_METHOD") == "GET" else None
+        if answer is None:
+            return metrics(environ, start)
+        status, body = answer
+        start("200 OK" if status == 200 else "503 Service Unavailable", [("Content-Type", "application/json")])
+        return [body]
+
+    return page

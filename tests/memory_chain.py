@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from subnet.chain import Hyperparameters, Included
+from subnet.chain import Hyperparameters, Included, OpenCommit, TimelockedCommit, WeightCommit
 from subnet.errors import ChainTimeout, ChainUnreachable, ExtrinsicFailed
 from subnet.types import AxonInfo, Block, Coldkey, Hotkey, Metagraph, Netuid, Neuron, Rao, Uid
 from tests.waiting import until as until
@@ -77,6 +77,11 @@ class MemoryChain:
     garble: bool = False
     rules: dict[str, Any] = field(default_factory=dict)
     rows: dict[Uid, list[tuple[Uid, int]]] = field(default_factory=dict)
+    more_rows: dict[int, dict[Uid, list[tuple[Uid, int]]]] = field(default_factory=dict)
+    commits: list[tuple[OpenCommit, int]] = field(default_factory=list)
+    sealed: list[TimelockedCommit] = field(default_factory=list)
+    secrets: list[tuple[Any, list[int], list[int]]] = field(default_factory=list)
+    has_drand: bool = False
     calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     genesis_hash: str = "0x" + "77" * 32
     stale_for: float = 0.0
@@ -115,7 +120,7 @@ class MemoryChain:
             self._reach()
         return Block(self.head)
 
-    async def metagraph(self, netuid: int, block: int | None = None) -> Metagraph:
+    async def metagraph(self, netuid: int, block: int | None = None, *, mecid: int = 0) -> Metagraph:
         self._reach()
         numbered = [replace(one, uid=Uid(uid)) for uid, one in enumerate(self.neurons)]
         return metagraph_of(numbered, block=self.head, tempo=self.tempo, owner=self.owner, netuid=netuid)
@@ -124,9 +129,14 @@ class MemoryChain:
         self._reach()
         return hyperparameters_of(**{"tempo": self.tempo} | self.rules)
 
-    async def weights(self, netuid: int, block: int | None = None) -> dict[Uid, list[tuple[Uid, int]]]:
+    async def weights(
+        self, netuid: int, block: int | None = None, *, mecid: int = 0
+    ) -> dict[Uid, list[tuple[Uid, int]]]:
         self._reach()
-        return {uid: list(row) for uid, row in self.rows.items()}
+        return {uid: list(row) for uid, row in self.rows_of(mecid).items()}
+
+    def rows_of(self, mecid: int) -> dict[Uid, list[tuple[Uid, int]]]:
+        return self.more_rows.setdefault(mecid, {}) if mecid else self.rows
 
     async def next_epoch_block(self, netuid: int) -> Block | None:
         self._reach()
@@ -148,14 +158,91 @@ class MemoryChain:
         return self._included()
 
     async def set_weights(
-        self, hotkey: Any, netuid: int, uids: Sequence[int], weights: Sequence[int], version_key: int = 0
+        self,
+        hotkey: Any,
+        netuid: int,
+        uids: Sequence[int],
+        weights: Sequence[int],
+        version_key: int = 0,
+        *,
+        mechanism: int = 0,
+        **sending: Any,
     ) -> Included:
         self._write("set_weights", list(uids), list(weights), version_key)
+        self._store(hotkey, uids, weights, mechanism)
+        self.change(self._uid(hotkey), last_update=Block(self.head))
+        return self._included()
+
+    def _store(self, hotkey: Any, uids: Sequence[int], weights: Sequence[int], mechanism: int) -> None:
         uid = self._uid(hotkey)
         if not self.neurons[uid].validator_permit and hotkey.ss58_address != self.owner:
             raise ExtrinsicFailed("no permit", name="NeuronNoValidatorPermit", where="block")
-        self.rows[uid] = [(Uid(to), int(w) // (2 if self.garble else 1)) for to, w in zip(uids, weights, strict=True)]
-        self.change(uid, last_update=Block(self.head))
+        self.rows_of(mechanism)[uid] = [
+            (Uid(to), int(w) // (2 if self.garble else 1)) for to, w in zip(uids, weights, strict=True)
+        ]
+
+    # Commits: what is committed in an epoch can be revealed in the next one, and only there.
+
+    async def reveal_block(self, netuid: int, committed: Block) -> Block:
+        self._reach()
+        return Block(100 + self.tempo * ((committed - 100) // self.tempo + 1))
+
+    async def weight_commits(
+        self, netuid: int, hotkey: str | None = None, block: int | None = None, *, mecid: int = 0
+    ) -> tuple[OpenCommit, ...]:
+        self._reach()
+        return tuple(one for one, mechanism in self.commits if mechanism == mecid and hotkey in (None, one.hotkey))
+
+    async def timelocked_commits(
+        self, netuid: int, block: int | None = None, *, mecid: int = 0
+    ) -> tuple[TimelockedCommit, ...]:
+        self._reach()
+        return tuple(self.sealed)
+
+    async def commit_weights(self, hotkey: Any, commit: WeightCommit, **sending: Any) -> Included:
+        self._write("commit_weights", commit)
+        entry = OpenCommit(Hotkey(hotkey.ss58_address), commit.hash, Block(self.head))
+        self.commits.append((entry, commit.mechanism))
+        self.change(self._uid(hotkey), last_update=Block(self.head))
+        return self._included()
+
+    async def commit_timelocked_weights(
+        self,
+        hotkey: Any,
+        netuid: int,
+        uids: Sequence[int],
+        weights: Sequence[int],
+        version_key: int = 0,
+        *,
+        mechanism: int = 0,
+        **sending: Any,
+    ) -> Included:
+        self._write("commit_timelocked_weights", list(uids), list(weights), version_key)
+        if not self.has_drand:
+            raise ExtrinsicFailed("no drand", name="CallDisabled", where="block")
+        self.sealed.append(TimelockedCommit(Hotkey(hotkey.ss58_address), 0, Block(self.head), b"sealed", 1))
+        self.secrets.append((hotkey, list(uids), list(weights)))
+        self.change(self._uid(hotkey), last_update=Block(self.head))
+        return self._included()
+
+    def open_sealed(self) -> None:
+        """What drand's next signature does."""
+        for hotkey, uids, weights in self.secrets:
+            self._store(hotkey, uids, weights, 0)
+        self.secrets.clear()
+        self.sealed.clear()
+
+    async def reveal_weights(self, hotkey: Any, commit: WeightCommit, **sending: Any) -> Included:
+        self._write("reveal_weights", commit)
+        hashes = [one.hash for one, _ in self.commits]
+        if commit.hash not in hashes:
+            raise ExtrinsicFailed("no such commit", name="NoWeightsCommitFound", where="pool")
+        place = hashes.index(commit.hash)
+        due = await self.reveal_block(netuid=commit.netuid, committed=self.commits[place][0].block)
+        if not due <= self.head < due + self.tempo:
+            raise ExtrinsicFailed("not its epoch", name="RevealTooEarly", where="pool")
+        del self.commits[: place + 1]
+        self._store(hotkey, commit.uids, commit.weights, commit.mechanism)
         return self._included()
 
     def _reach(self) -> None:

@@ -21,7 +21,7 @@ from subnet.service import Actor
 from subnet.synapse import Message, Synapse
 from subnet.types import Hotkey, Metagraph, Neuron, Uid
 from subnet.validators import sampling
-from subnet.validators.weights import by_uid
+from subnet.validators.weights import FORMS, by_uid
 
 if TYPE_CHECKING:
     from subnet.dendrite import Failure, Ok, Stream
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Message)
 
+MOST_MECHANISMS: Final = 8
+"""Mechanisms that a validator sets weights in; the chain has fewer."""
 MAX_RECEIPTS: Final = 64
 """Receipts that are kept of one miner in one round."""
 
@@ -91,6 +93,10 @@ class Validator(Actor, ABC):
         "alpha",
         "keep_days",
         "keep_receipts_days",
+        "burn",
+        "commit",
+        "final",
+        "mechanisms",
     )
 
     interval: float = 12.0
@@ -103,6 +109,15 @@ class Validator(Actor, ABC):
     """Days that rounds and weights stay in the ledger; scores stay for good."""
     keep_receipts_days: float = 1.0
     """Days that receipts stay there."""
+    burn: float = 0.0
+    """Share of all weight, 0 to 1, that goes to the subnet's owner, whose incentive the chain burns; while nobody
+    has a score above zero, all of it does."""
+    commit: str = "auto"
+    """How weights are committed where the subnet wants that: ``hash``, ``timelock`` (extra ``drand``), or ``auto``."""
+    final: bool = False
+    """Whether weights count as set when their block can't be replaced any more, not when they are in one."""
+    mechanisms: int = 1
+    """How many of the subnet's mechanisms get weights."""
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         super().__init__(options)
@@ -183,6 +198,12 @@ class Validator(Actor, ABC):
         """Each uid's part of the weights, from the moving scores. Override for another rule; keep it pure."""
         return by_uid(moving, metagraph)
 
+    def weigh_mechanism(
+        self, mechanism: int, moving: Mapping[Hotkey, float], metagraph: Metagraph
+    ) -> Mapping[Uid, float]:
+        """The same for one of several mechanisms (0 is the first); by default all get the same weights."""
+        return self.weigh(moving, metagraph)
+
     def check(self) -> None:
         """Raise ConfigError for settings that can't work; the service calls it after ``load()``."""
         rules = {
@@ -191,6 +212,9 @@ class Validator(Actor, ABC):
             "alpha": 0 < self.alpha <= 1,
             "keep_days": self.keep_days > 0,
             "keep_receipts_days": self.keep_receipts_days > 0,
+            "burn": 0 <= self.burn <= 1,
+            "commit": self.commit in FORMS,
+            "mechanisms": 1 <= self.mechanisms <= MOST_MECHANISMS,
         }
         for name, holds in rules.items():
             if not holds:

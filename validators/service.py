@@ -21,15 +21,17 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from subnet.errors import StoreError
+from subnet.health import Health
 from subnet.service import Follower, Loops, Service, load, warn_unread
 from subnet.store import Ledger, Result, Round, Score
 from subnet.types import Hotkey, Metagraph, Netuid, Neuron, Uid
 from subnet.validators.base import Heard, begin_journal
-from subnet.validators.setter import WeightSetter
+from subnet.validators.setter import WeightPolicy, WeightSetter
 from subnet.validators.weights import current
 
 if TYPE_CHECKING:
@@ -76,7 +78,9 @@ class ValidatorService(Service):
         path: Path,
         querier: Querier | None = None,
         metrics: Metrics | None = None,
+        health: Health | None = None,
     ) -> None:
+        self.health = health or Health()
         self.validator, self.netuid, self.hotkey = validator, netuid, Hotkey(key.ss58_address)
         self.loops = Loops()
         self.scores: Mapping[Hotkey, Score] = {}
@@ -101,22 +105,17 @@ class ValidatorService(Service):
         await load(self.validator)
         self.validator.check()
         warn_unread(self.validator.options, type(self.validator).__name__)
-        setter = WeightSetter(
-            self._chain,
-            self._key,
-            self.netuid,
-            ledger,
-            scores=lambda: self.scores,
-            weigh=self.validator.weigh,
-            metrics=self._metrics,
-        )
         log.info("validating", extra={"round": ledger.next_round(), "scores": len(self.scores)})
         self.loops.start("metagraph", self.follower.follow)
-        self.loops.start("weights", setter.step)
+        for mechanism in range(self.validator.mechanisms):
+            setter = self._setter(ledger, mechanism)
+            self.loops.start(f"weights-{mechanism}" if mechanism else "weights", setter.step)
         self.loops.start("rounds", self._round)
+        self.health.ready = True
 
     async def stop(self) -> None:
         """Stop the loops and close what was opened; idempotent. A round under way is given up."""
+        self.health.ready = False
         await self.loops.stop()
         dendrites, self._close = self._close, []
         for dendrite in dendrites:
@@ -125,6 +124,21 @@ class ValidatorService(Service):
         if ledger is not None:
             await asyncio.to_thread(ledger.close)
             log.info("stopped", extra={"failures": dict(self.loops.failures)})
+
+    def _setter(self, ledger: Ledger, mechanism: int) -> WeightSetter:
+        policy = WeightPolicy(self.validator.burn, self.validator.commit, self.validator.final)
+        return WeightSetter(
+            self._chain,
+            self._key,
+            self.netuid,
+            ledger,
+            scores=lambda: self.scores,
+            weigh=partial(self.validator.weigh_mechanism, mechanism),
+            policy=policy,
+            mechanism=mechanism,
+            metrics=self._metrics,
+            health=self.health,
+        )
 
     def _open(self) -> Ledger:
         return Ledger(

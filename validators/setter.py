@@ -3,7 +3,9 @@
 One pass of the loop waits until the epoch's window opens, reads metagraph and hyperparameters
 anew, turns the scores that hold now into weights, sends them, and reads back what the chain holds.
 What fails is logged with its remedy, counted, and tried again in the next block until the epoch
-runs. A restart inside the window asks the chain whether the weights are there already.
+runs. A restart inside the window asks the chain whether the weights are there already. Where the
+subnet wants commits, :mod:`subnet.validators.commits` sends and later reveals them. Each mechanism
+of a subnet has a setter of its own.
 
 Log events, each with its ``epoch``: ``weights_set`` (block, uids, weights, extrinsic),
 ``weights_found`` (block: they were there already), ``weights_waiting`` (reason, remedy; once per
@@ -17,18 +19,22 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from subnet.errors import ExtrinsicFailed
+from subnet.errors import ChainError, ConfigError, ExtrinsicFailed
+from subnet.health import Health
 from subnet.service import register_remedy
 from subnet.store import Score, WeightsSet
 from subnet.types import Hotkey, Metagraph, Netuid, Neuron, Uid
-from subnet.validators.weights import as_weights, current, window
+from subnet.validators.commits import Commits, held_weights, nonzero
+from subnet.validators.weights import FORMS, as_weights, burned, current, window
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
 
     from subnet.chain import Hyperparameters
+    from subnet.chain.sending import Sending
     from subnet.service import ChainClient
     from subnet.store import Ledger
     from subnet.telemetry import Metrics
@@ -43,6 +49,27 @@ _STRIDE: Final = 5  # blocks between two looks at the clock: an owner may change
 _BREATH: Final = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class WeightPolicy:
+    """How scores become the chain's weights.
+
+    ``burn`` (0 to 1) is the share that goes to the subnet's owner, whose incentive the chain burns; while nobody
+    has a score above zero, all of it does (with 0, nothing is sent then). ``commit`` is how weights are committed
+    where the subnet wants that: ``"hash"``, ``"timelock"``, ``"auto"``. With ``final`` an extrinsic counts when
+    its block can't be replaced any more, else when it is in a block. Raises ConfigError for what can't work.
+    """
+
+    burn: float = 0.0
+    commit: str = "auto"
+    final: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.burn <= 1:
+            raise ConfigError(f"burn can't be {self.burn}", remedy="Write a share from 0 to 1.")
+        if self.commit not in FORMS:
+            raise ConfigError(f"commit can't be {self.commit!r}", remedy=f"Write one of {', '.join(FORMS)}.")
+
+
 class NotNow(Exception):
     """Inside this module: why there is nothing to send in this block, and what would mend it."""
 
@@ -53,9 +80,10 @@ class NotNow(Exception):
 
 
 class WeightSetter:
-    """Sends the weights of one validator; ``counts`` holds how often each outcome happened.
+    """Sends the weights of one validator in one mechanism; ``counts`` holds how often each outcome happened.
 
-    ``scores`` gives the moving scores as they are now; ``weigh`` turns them into shares by uid.
+    ``scores`` gives the moving scores as they are now; ``weigh`` turns them into shares by uid. ``health``
+    hears of what keeps the weights from the chain.
     """
 
     def __init__(
@@ -67,74 +95,106 @@ class WeightSetter:
         *,
         scores: Callable[[], Mapping[Hotkey, Score]],
         weigh: Weigh,
+        policy: WeightPolicy = WeightPolicy(),
+        mechanism: int = 0,
         metrics: Metrics | None = None,
+        health: Health | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._chain, self._key, self._netuid, self._ledger = chain, key, netuid, ledger
         self._scores, self._weigh, self._metrics = scores, weigh, metrics
+        self._policy, self._mechanism, self._health = policy, mechanism, health or Health()
+        self._name = f"weights of mechanism {mechanism}" if mechanism else "weights"
         self._hotkey = Hotkey(key.ss58_address)
+        self._sending: Sending = {"wait": "finality"} if policy.final else {}
+        self._commits = Commits(
+            chain,
+            key,
+            netuid,
+            ledger,
+            form=policy.commit,
+            mechanism=mechanism,
+            sending=self._sending,
+            count=self._count,
+        )
         self._done: int | None = None  # the epoch whose weights the chain holds
-        self._sent: tuple[int, dict[Uid, int]] | None = None  # the last epoch we sent for, and what
+        self._sent: tuple[int, dict[int, int]] | None = None  # the last epoch we sent for, and what
         self._told: tuple[int, str] | None = None
 
     async def step(self) -> float:
         """One pass: set the weights if it is time, then wait for the block to look again."""
+        try:
+            return await self._step()
+        except ChainError as error:
+            self._health.trouble("chain", error.message, error.remedy)
+            raise
+
+    async def _step(self) -> float:
         head = await self._chain.block_number()
         epoch = await self._chain.next_epoch_block(self._netuid)
         if epoch is None:
+            self._health.well("chain")
             await self._chain.wait_for_block(head + _STRIDE, timeout=STALL)
             return _BREATH
         self._note_missed(epoch)
         tempo = (await self._chain.hyperparameters(self._netuid)).tempo
+        again = bool(self._commits.open) and await self._commits.follow(head, tempo)
         opens = window(epoch, tempo)
         if self._done == epoch:
             target = int(epoch)
         elif head < opens:
             target = opens
         else:
-            await self._attempt(epoch, opens)
+            await self._attempt(epoch, opens, head)
             target = head + 1
-        await self._chain.wait_for_block(min(target, head + _STRIDE), timeout=STALL)
+        self._health.well("chain")
+        await self._chain.wait_for_block(head + 1 if again else min(target, head + _STRIDE), timeout=STALL)
         return _BREATH
 
-    async def _attempt(self, epoch: int, opens: int) -> None:
+    async def _attempt(self, epoch: int, opens: int, head: int) -> None:
         try:
-            await self._set(epoch, opens)
+            await self._set(epoch, opens, head)
         except NotNow as wait:
+            if not wait.ordinary:
+                self._health.trouble(self._name, wait.reason, wait.remedy)
             if self._told != (epoch, wait.reason):
                 self._told = (epoch, wait.reason)
                 told = {"epoch": epoch, "reason": wait.reason, "remedy": wait.remedy}
                 log.log(logging.INFO if wait.ordinary else logging.WARNING, "weights_waiting", extra=told)
         except ExtrinsicFailed as error:
-            self._count("failed")
-            told = {"code": error.code, "error": error.message, "remedy": error.remedy}
-            log.warning("weights_failed", extra={"epoch": epoch, **told})
+            self._failed(epoch, "failed", error.code, error.message, error.remedy)
 
-    async def _set(self, epoch: int, opens: int) -> None:
+    async def _set(self, epoch: int, opens: int, head: int) -> None:
         metagraph, rules = await asyncio.gather(
-            self._chain.metagraph(self._netuid), self._chain.hyperparameters(self._netuid)
+            self._chain.metagraph(self._netuid, mecid=self._mechanism), self._chain.hyperparameters(self._netuid)
         )
-        me = self._allowed(metagraph, rules)
-        if await self._there_already(me, epoch, opens):
+        me = self._allowed(metagraph)
+        if rules.commit_reveal_enabled and await self._commits.has_one_since(opens):
+            self._arrived(epoch)
+            return
+        if not rules.commit_reveal_enabled and await self._there_already(me, epoch, opens):
+            self._arrived(epoch)
             return
         uids, weights = self._weights(metagraph, rules, me)
         if metagraph.block - me.last_update < rules.weights_rate_limit:
             remedy = f"The subnet takes a validator's weights every {rules.weights_rate_limit} blocks."
             raise NotNow("rate-limited", remedy)
-        self._sent = (epoch, _nonzero(uids, weights))
+        self._sent = (epoch, nonzero(uids, weights))
+        if rules.commit_reveal_enabled:
+            await self._commits.commit(uids, weights, rules.weights_version_key, epoch=epoch, head=head)
+            self._arrived(epoch)
+        else:
+            await self._set_openly(uids, weights, rules.weights_version_key, epoch)
+
+    async def _set_openly(self, uids: list[Uid], weights: list[int], version_key: int, epoch: int) -> None:
         included = await self._chain.set_weights(
-            self._key, self._netuid, uids, weights, version_key=rules.weights_version_key
+            self._key, self._netuid, uids, weights, version_key, mechanism=self._mechanism, **self._sending
         )
-        if await self._held(me.uid) != self._sent[1]:
-            self._count("unseen")
-            told = {
-                "block": included.block,
-                "epoch": epoch,
-                "error": "the chain holds other weights than were sent",
-            }
-            log.warning("weights_failed", extra=told | {"code": "weights.unseen", "remedy": "They are sent again."})
+        if await self._held() != nonzero(uids, weights):
+            error = f"the chain holds other weights than were sent in block {included.block}"
+            self._failed(epoch, "unseen", "weights.unseen", error, "They are sent again.")
             return
-        self._done = epoch
+        self._arrived(epoch)
         self._count("ok")
         told = {"block": included.block, "epoch": epoch, "uids": uids, "weights": weights}
         await self._keep(WeightsSet(included.block, tuple(uids), tuple(weights), included.extrinsic_hash, time.time()))
@@ -145,15 +205,28 @@ class WeightSetter:
         between, or the answer got lost."""
         if me.last_update < opens or me.last_update <= me.block_at_registration:
             return False
-        held = await self._held(me.uid)
+        held = await self._held()
         if not held or (self._sent is not None and self._sent != (epoch, held)):
             return False
-        self._done = epoch
-        await self._keep(WeightsSet(me.last_update, tuple(held), tuple(held.values()), "", time.time()))
+        uids = tuple(Uid(uid) for uid in held)
+        await self._keep(WeightsSet(me.last_update, uids, tuple(held.values()), "", time.time()))
         log.info("weights_found", extra={"block": me.last_update, "epoch": epoch})
         return True
 
+    def _arrived(self, epoch: int) -> None:
+        """The chain has this epoch's weights, or the commit to them."""
+        self._done = epoch
+        self._health.well(self._name)
+
+    def _failed(self, epoch: int, outcome: str, code: str, error: str, remedy: str) -> None:
+        self._count(outcome)
+        self._health.trouble(self._name, error, remedy)
+        log.warning("weights_failed", extra={"epoch": epoch, "code": code, "error": error, "remedy": remedy})
+
     async def _keep(self, weights: WeightsSet) -> None:
+        if self._mechanism:
+            return  # the ledger's weights are those of the first
+
         def keep() -> None:
             last = self._ledger.weights(limit=1)
             if not last or last[0].block != weights.block:
@@ -161,7 +234,7 @@ class WeightSetter:
 
         await asyncio.to_thread(keep)
 
-    def _allowed(self, metagraph: Metagraph, rules: Hyperparameters) -> Neuron:
+    def _allowed(self, metagraph: Metagraph) -> Neuron:
         """Our neuron, if it may set weights as things stand; NotNow says what keeps it from it."""
         me = metagraph.neuron(self._hotkey)
         if me is None:
@@ -171,16 +244,21 @@ class WeightSetter:
                 "no-permit",
                 "Permits are given at each epoch by stake, and count from the next on: wait for it, or stake more.",
             )
-        if rules.commit_reveal_enabled:
-            raise NotNow("commit-reveal", "The subnet takes committed weights only; its owner can switch that off.")
         return me
 
     def _weights(self, metagraph: Metagraph, rules: Hyperparameters, me: Neuron) -> tuple[list[Uid], list[int]]:
-        shares = self._weigh(current(self._scores(), metagraph), metagraph)
+        shares: Mapping[Uid, float] = self._weigh(current(self._scores(), metagraph), metagraph)
+        own: Uid | None = me.uid
+        if self._policy.burn:
+            owner = metagraph.uid_of(metagraph.owner_hotkey)
+            if owner is None:
+                raise NotNow("no-owner", "The subnet's owner has no uid to burn by; run without burn meanwhile.")
+            shares = burned(shares, self._policy.burn, owner, me.uid)
+            own = None if owner == me.uid else own  # the chain drops every self-weight but the owner's
         try:
             uids, weights = as_weights(
                 shares,
-                own_uid=me.uid,
+                own_uid=own,
                 min_allowed_weights=rules.min_allowed_weights,
                 max_weights_limit=rules.max_weights_limit,
             )
@@ -190,10 +268,8 @@ class WeightSetter:
             raise NotNow("no-scores", "No miner has a score above zero yet.")
         return uids, weights
 
-    async def _held(self, uid: Uid) -> dict[Uid, int]:
-        """What the chain holds as our weights now, without zeros."""
-        row = (await self._chain.weights(self._netuid)).get(uid, [])
-        return {target: weight for target, weight in row if weight}
+    async def _held(self) -> dict[int, int]:
+        return await held_weights(self._chain, self._netuid, self._hotkey, self._mechanism)
 
     def _note_missed(self, epoch: int) -> None:
         """Say so if an epoch ran for which there were weights that the chain never took."""
@@ -202,13 +278,11 @@ class WeightSetter:
         (sent, _), self._sent = self._sent, None
         if self._done != sent:
             self._count("missed")
-            log.error("weights_missed", extra={"epoch": sent, "remedy": "Read why they failed above."})
+            remedy = "Read why they failed above."
+            self._health.trouble(self._name, f"the epoch of block {sent} ran without our weights", remedy)
+            log.error("weights_missed", extra={"epoch": sent, "remedy": remedy})
 
     def _count(self, outcome: str) -> None:
         self.counts[outcome] += 1
         if self._metrics is not None:
             self._metrics.count("subnet_weights_set_total", outcome=outcome)
-
-
-def _nonzero(uids: list[Uid], weights: list[int]) -> dict[Uid, int]:
-    return {uid: weight for uid, weight in zip(uids, weights, strict=True) if weight}

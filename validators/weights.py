@@ -7,6 +7,7 @@ which block on they are sent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,6 +15,8 @@ from subnet.scoring.weights import normalise
 from subnet.store import Score
 from subnet.types import U16_MAX, Hotkey, Metagraph, Uid
 
+FORMS: Final = ("auto", "hash", "timelock")
+"""How weights can be committed; auto is by time-lock where that works, by hash elsewhere."""
 LEAD_SHARE: Final = 8
 """Weights are sent in the last 1/8 of an epoch: late, so that they are fresh, with time to try again."""
 SHORTEST_LEAD: Final = 6
@@ -35,10 +38,23 @@ def by_uid(scores: Mapping[Hotkey, float], metagraph: Metagraph) -> dict[Uid, fl
     return {neuron.uid: scores.get(neuron.hotkey, 0.0) for neuron in metagraph.neurons}
 
 
+def burned(shares: Mapping[Uid, float], burn: float, owner_uid: Uid, own_uid: Uid) -> dict[Uid, float]:
+    """The shares with ``burn`` (0 to 1) of all weight on the owner's uid, whose incentive the chain burns.
+
+    All of it where no other has a share above zero; the rest in proportion, without ``own_uid``.
+    """
+    paid = {uid: share for uid, share in shares.items() if math.isfinite(share) and share > 0}
+    paid = {uid: share for uid, share in paid.items() if uid not in (owner_uid, own_uid)}
+    largest = max(paid.values(), default=0.0)
+    total = math.fsum(share / largest for share in paid.values())
+    rest = {uid: share / largest / total * (1 - burn) for uid, share in paid.items()}
+    return dict.fromkeys(shares, 0.0) | rest | {owner_uid: burn if paid else 1.0}
+
+
 def as_weights(
     shares: Mapping[Uid, float],
     *,
-    own_uid: Uid,
+    own_uid: Uid | None,
     min_allowed_weights: int = 0,
     max_weights_limit: int = U16_MAX,
 ) -> tuple[list[Uid], list[int]]:

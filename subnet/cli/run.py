@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from substrateinterface import Keypair
 
     from subnet.chain import Chain
+    from subnet.health import Health
     from subnet.miners import Address, Miner
     from subnet.prefork import Worker
     from subnet.telemetry import Metrics
@@ -55,7 +56,7 @@ ExternalPort = Annotated[
 ]
 MetricsPort = Annotated[
     int | None,
-    typer.Option("--metrics-port", min=0, max=65535, help="Serve Prometheus metrics on this port of loopback."),
+    typer.Option("--metrics-port", min=0, max=65535, help="Serve /metrics, /health, /ready on this port of loopback."),
 ]
 Workers = Annotated[
     int, typer.Option("--workers", min=1, max=256, help="Miner: processes that serve the port together.")
@@ -102,6 +103,7 @@ def command(
 
     It ends with exit code 0 on SIGINT (Ctrl-C) or SIGTERM, after the requests under way.
     """
+    from subnet.health import Health
     from subnet.miners import Address, Miner
     from subnet.telemetry import Metrics
 
@@ -119,14 +121,15 @@ def command(
     if isinstance(neuron, Miner) and workers > 1:
         Address(host, port, external_ip, external_port, insecure, proxies)  # what can't work is said once
         worker, port = _multiply(neuron, host, port, workers, share_model=share_model)
+    health = Health()
     metrics = Metrics(netuid=netuid, hotkey=signer.ss58_address, role=role)
     if metrics_port is not None and (worker is None or worker.number == 0):
-        log.info("metrics", extra={"url": f"http://127.0.0.1:{metrics.serve(metrics_port)}/metrics"})
+        log.info("metrics", extra={"url": f"http://127.0.0.1:{metrics.serve(metrics_port, health=health)}/metrics"})
     if isinstance(neuron, Miner):
         address = Address(host, port, external_ip, external_port, insecure, proxies, certificate)
-        live = _mine(neuron, signer, netuid, address, folder, metrics, worker, share_model)
+        live = _mine(neuron, signer, netuid, address, folder, metrics, health, worker, share_model)
     else:
-        live = _validate(neuron, signer, netuid, folder, metrics)
+        live = _validate(neuron, signer, netuid, folder, metrics, health)
     _run(lambda: _connected(endpoint, genesis_hash, live))
 
 
@@ -177,6 +180,7 @@ def _mine(
     address: Address,
     folder: Path,
     metrics: Metrics,
+    health: Health,
     worker: Worker | None,
     loaded: bool,
 ) -> Life:
@@ -193,6 +197,7 @@ def _mine(
             address=address,
             nonces=nonces,
             metrics=metrics,
+            health=health,
             worker=worker,
             loaded=loaded,
         )
@@ -201,14 +206,14 @@ def _mine(
     return live
 
 
-def _validate(validator: Validator, key: Keypair, netuid: int, folder: Path, metrics: Metrics) -> Life:
+def _validate(validator: Validator, key: Keypair, netuid: int, folder: Path, metrics: Metrics, health: Health) -> Life:
     async def live(chain: Chain, stop: asyncio.Event) -> None:
         from subnet.store import ledger_path
         from subnet.types import Netuid as NetuidType
         from subnet.validators import ValidatorService
 
         path = ledger_path(folder, netuid, key.ss58_address)
-        service = ValidatorService(validator, chain, key, NetuidType(netuid), path=path, metrics=metrics)
+        service = ValidatorService(validator, chain, key, NetuidType(netuid), path=path, metrics=metrics, health=health)
         await service.run(stop)
 
     return live

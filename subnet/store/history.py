@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from subnet.database import explained, open_reader
 from subnet.errors import StoreError
-from subnet.store.records import Answer, Deferred, Kind, Result, Round, Score, WeightsSet
+from subnet.store.records import Answer, Commit, Deferred, Kind, Result, Round, Score, WeightsSet
 from subnet.store.schema import SCHEMA_VERSION
 from subnet.types import Block, Hotkey, Netuid, Uid
 
@@ -238,6 +238,15 @@ class History:
             for b, u, w, e, t in reversed(rows)
         ]
 
+    def commits(self, mechanism: int = 0, *, ended: bool = False, limit: int = 1000) -> list[Commit]:
+        """The last ``limit`` weight commits of a mechanism that are open, or that have ended; oldest first."""
+        rows = self._all(
+            "SELECT hash, mechanism, uids, weights, salt, version_key, head, made, block, due, outcome FROM commitment"
+            " WHERE ledger = ? AND mechanism = ? AND (outcome IS NOT NULL) = ? ORDER BY made DESC, hash LIMIT ?",
+            (self._id, mechanism, ended, limit),
+        )
+        return [_commit(row) for row in reversed(rows)]
+
     def notes(self) -> dict[str, str]:
         """What the engine noted for its next life, by name."""
         return dict(self._all("SELECT name, value FROM note WHERE ledger = ?", (self._id,)))
@@ -258,6 +267,11 @@ class History:
     def _all(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._lock, explained(self.path):
             return self._db.execute(sql, values).fetchall()
+
+
+def _commit(row: Sequence[Any]) -> Commit:
+    uids, weights, salt = (tuple(json.loads(text)) for text in row[2:5])
+    return Commit(row[0], row[1], uids, weights, salt, int(row[5]), *row[6:])
 
 
 def _round(row: Sequence[Any]) -> Round:

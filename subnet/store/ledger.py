@@ -14,9 +14,20 @@ from typing import Final
 
 from subnet.database import explained, open_writer, transaction
 from subnet.store.history import History
-from subnet.store.records import MAX_ANSWER, MAX_ID, MAX_RECEIPT, MAX_TEXT, Deferred, Result, Round, Score, WeightsSet
+from subnet.store.records import (
+    MAX_ANSWER,
+    MAX_ID,
+    MAX_RECEIPT,
+    MAX_TEXT,
+    Commit,
+    Deferred,
+    Result,
+    Round,
+    Score,
+    WeightsSet,
+)
 from subnet.store.schema import STEPS
-from subnet.types import Hotkey, Netuid
+from subnet.types import Block, Hotkey, Netuid
 
 _PRUNE_EVERY: Final = 128  # rounds
 _DAY: Final = 86_400.0
@@ -241,6 +252,35 @@ class Ledger(History):
                 ),
             )
 
+    def keep_commit(self, commit: Commit) -> None:
+        """Keep a commit before it is sent; on disk when this returns. Raises StoreError if its hash is known."""
+        vectors = [json.dumps([int(n) for n in vector]) for vector in (commit.uids, commit.weights, commit.salt)]
+        with self._write():
+            self._db.execute(
+                "INSERT INTO commitment (ledger, hash, mechanism, uids, weights, salt, version_key, head, made)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    self._id,
+                    commit.hash,
+                    commit.mechanism,
+                    *vectors,
+                    str(commit.version_key),  # a u64 is more than SQLite's integers hold
+                    int(commit.head),
+                    commit.made,
+                ),
+            )
+
+    def update_commit(
+        self, hash_: str, *, block: Block | None = None, due: Block | None = None, outcome: str | None = None
+    ) -> None:
+        """Note what became of a commit; what is None stays as it was."""
+        with self._write():
+            self._db.execute(
+                "UPDATE commitment SET block = coalesce(?, block), due = coalesce(?, due),"
+                " outcome = coalesce(?, outcome) WHERE ledger = ? AND hash = ?",
+                (block, due, outcome, self._id, hash_),
+            )
+
     def prune(self, now: float) -> None:
         """Delete rounds, weights, receipts and closed questions that are past their age at unix time ``now``.
 
@@ -255,6 +295,9 @@ class Ledger(History):
         self._db.execute("DELETE FROM receipt WHERE ledger = ? AND time < ?", (self._id, old_receipts))
         self._db.execute("DELETE FROM round WHERE ledger = ? AND ended < ?", (self._id, old))
         self._db.execute("DELETE FROM weights WHERE ledger = ? AND time < ?", (self._id, old))
+        self._db.execute(
+            "DELETE FROM commitment WHERE ledger = ? AND made < ? AND outcome IS NOT NULL", (self._id, old)
+        )
         self._db.execute("DELETE FROM deferred WHERE ledger = ? AND closed < ?", (self._id, old))
 
     def close(self) -> None:

@@ -105,6 +105,28 @@ class WeightsSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """Weights that were, or are to be, committed to the chain in one mechanism, and the salt that opens them.
+
+    ``hash`` is the commit's, 0x-hex; a time-locked one has no salt, and a name in its place. ``head`` was the
+    chain's block when it was ``made`` (unix time), ``block`` is the one that took it (None: not seen yet),
+    ``due`` the first that takes its reveal. ``outcome`` is how it ended: revealed, superseded, or what went wrong.
+    """
+
+    hash: str
+    mechanism: int
+    uids: tuple[int, ...]
+    weights: tuple[int, ...]
+    salt: tuple[int, ...]
+    version_key: int
+    head: Block
+    made: float
+    block: Block | None = None
+    due: Block | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What one miner said to a deferred question: ``body`` (bytes of its message), and the receipt of it.
 

@@ -62,5 +62,15 @@ CREATE TABLE note (
     PRIMARY KEY (ledger, name)) WITHOUT ROWID;
 """
 
-STEPS: Final = (_FIRST, _KINDS)
+# Weights that were committed: kept, salt and all, before the commit is sent.
+_COMMITS: Final = """
+CREATE TABLE commitment (
+    ledger INTEGER NOT NULL REFERENCES ledger, hash TEXT NOT NULL, mechanism INTEGER NOT NULL,
+    uids TEXT NOT NULL, weights TEXT NOT NULL, salt TEXT NOT NULL, version_key TEXT NOT NULL,
+    head INTEGER NOT NULL, made REAL NOT NULL, block INTEGER, due INTEGER, outcome TEXT,
+    PRIMARY KEY (ledger, hash)) WITHOUT ROWID;
+CREATE INDEX commitment_open ON commitment (ledger, mechanism, made) WHERE outcome IS NULL;
+"""
+
+STEPS: Final = (_FIRST, _KINDS, _COMMITS)
 SCHEMA_VERSION: Final = len(STEPS)

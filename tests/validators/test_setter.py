@@ -11,13 +11,14 @@ import pytest
 
 from subnet import service as shared
 from subnet.chain import Included
-from subnet.errors import ChainTimeout, ExtrinsicFailed
+from subnet.errors import ChainTimeout, ConfigError, ExtrinsicFailed
+from subnet.health import Health
 from subnet.keys import load_key
 from subnet.service import Loops
 from subnet.store import Ledger, Score
 from subnet.types import Block, Hotkey, Uid
 from subnet.validators import setter as under_test
-from subnet.validators.setter import WeightSetter
+from subnet.validators.setter import WeightPolicy, WeightSetter
 from subnet.validators.weights import by_uid
 from tests.memory_chain import NETUID, MemoryChain, neuron
 from tests.waiting import until
@@ -48,10 +49,12 @@ def ledger(tmp_path: Path) -> Any:
 class Bench:
     """A setter in its loop; ``at(block)`` moves the chain there and lets the loop settle."""
 
-    def __init__(self, chain: MemoryChain, ledger: Ledger) -> None:
-        self.chain, self.loops = chain, Loops()
+    def __init__(self, chain: MemoryChain, ledger: Ledger, **rest: Any) -> None:
+        self.chain, self.loops, self.health = chain, Loops(), Health()
         self.scores = {h: _score(h, v) for h, v in {"5A": 1.0, "5B": 0.5}.items()}
-        self.setter = WeightSetter(chain, KEY, NETUID, ledger, scores=lambda: self.scores, weigh=by_uid)
+        self.setter = WeightSetter(
+            chain, KEY, NETUID, ledger, scores=lambda: self.scores, weigh=by_uid, health=self.health, **rest
+        )
 
     def start(self) -> None:
         self.loops.start("weights", self.setter.step)
@@ -174,11 +177,6 @@ async def test_an_epoch_that_passed_without_our_weights_is_an_error_in_the_log(
         ),
         ("no-scores", lambda b: b.scores.clear(), lambda b: b.scores.update({"5A": _score("5A", 1.0)})),
         (
-            "commit-reveal",
-            lambda b: b.chain.rules.update(commit_reveal_enabled=True),
-            lambda b: b.chain.rules.clear(),
-        ),
-        (
             "rate-limited",
             lambda b: (
                 b.chain.rules.update(weights_rate_limit=100),
@@ -207,6 +205,54 @@ async def test_what_keeps_weights_back_is_told_once_and_watched(
     mend(bench)
     await bench.at(107)
     await until(lambda: bench.setter.counts["ok"] == 1)
+
+
+async def test_health_hears_of_what_keeps_weights_back_and_of_its_end(bench: Bench) -> None:
+    bench.chain.refusals = [ExtrinsicFailed("no", name="X", where="pool", remedy="Wait.")]
+    bench.start()
+    await bench.at(104)
+    await until(lambda: bench.setter.counts["failed"] == 1)
+    assert [(one.name, one.remedy) for one in bench.health.troubles] == [("weights", "Wait.")]
+    await bench.at(105)
+    await until(lambda: not bench.health.troubles)
+    bench.chain.down = True
+    bench.chain.advance()
+    await until(lambda: [one.name for one in bench.health.troubles] == ["chain"])
+    bench.chain.down = False
+    await until(lambda: not bench.health.troubles)
+
+
+async def test_what_is_burned_goes_to_the_owner(chain: MemoryChain, ledger: Ledger) -> None:
+    chain.owner = "5Owner"
+    bench = Bench(chain, ledger, policy=WeightPolicy(burn=0.75))
+    bench.start()
+    await bench.at(104)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    bench.scores = {}
+    await bench.at(114)
+    await until(lambda: bench.setter.counts["ok"] == 2)
+    await bench.loops.stop()
+    assert chain.named("set_weights") == [([0, 2, 3], [65535, 14563, 7282], 0), ([0], [65535], 0)]
+
+
+async def test_each_mechanism_has_weights_of_its_own(chain: MemoryChain, ledger: Ledger) -> None:
+    first, second = Bench(chain, ledger), Bench(chain, ledger, mechanism=1)
+    second.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]
+    first.start()
+    second.start()
+    chain.advance(4)
+    await until(lambda: first.setter.counts["ok"] == second.setter.counts["ok"] == 1)
+    await first.loops.stop()
+    await second.loops.stop()
+    assert chain.rows[Uid(1)] == [(2, 65535), (3, 32768)]
+    assert chain.more_rows[1][Uid(1)] == [(3, 65535)]
+    assert len(ledger.weights()) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"burn": 1.5}, {"burn": -0.1}, {"burn": float("nan")}, {"commit": "loudly"}])
+def test_a_policy_that_can_not_work_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        WeightPolicy(**wrong)
 
 
 async def test_the_owner_needs_no_permit(bench: Bench) -> None:

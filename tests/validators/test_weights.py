@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from subnet.store import Score
 from subnet.types import U16_MAX, Block, Hotkey, Uid
-from subnet.validators.weights import as_weights, by_uid, current, window
+from subnet.validators.weights import as_weights, burned, by_uid, current, window
 from tests.memory_chain import metagraph_of, neuron
 
 GRAPH = metagraph_of([neuron("5Me"), neuron("5A"), neuron("5B", block_at_registration=7), neuron("5C")])
@@ -73,3 +73,20 @@ def test_the_window_of_a_real_subnet() -> None:
     assert window(1360, 360) == 1315
     assert window(110, 10) == 104
     assert window(2, 2) == 1
+
+
+@given(st.lists(st.floats(allow_nan=True), min_size=3, max_size=20), st.floats(0, 1))
+def test_what_is_burned_is_the_owners_and_the_rest_keeps_its_proportions(values: list[float], burn: float) -> None:
+    shares = {Uid(i): value for i, value in enumerate(values)}
+    found = burned(shares, burn, Uid(0), Uid(1))
+    paid = {uid for uid, value in shares.items() if uid > 1 and 0 < value < float("inf")}
+    assert found.keys() == shares.keys()
+    assert sum(found.values()) == pytest.approx(1)
+    assert found[Uid(0)] == (burn if paid else 1.0)
+    assert found[Uid(1)] == 0
+    assert {uid for uid in shares if uid > 1 and found[uid] > 0} <= paid
+
+
+def test_half_is_burned() -> None:
+    shares = {Uid(0): 9.0, Uid(1): 5.0, Uid(2): 1.0, Uid(3): 3.0}
+    assert burned(shares, 0.5, Uid(0), Uid(1)) == {0: 0.5, 1: 0, 2: 0.125, 3: 0.375}

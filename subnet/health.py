@@ -1,0 +1,58 @@
+"""Whether a neuron is ready and well, and if not, what would mend it: what ``/health`` and ``/ready`` answer.
+
+A neuron's parts say what keeps them from their work (``trouble``) and when it has passed (``well``), each
+under a name of its own; the page of metrics serves the sum of it. Written on the event loop and read by
+the page's threads.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a part of a neuron from its work; ``since`` is in unix seconds."""
+
+    name: str
+    reason: str
+    remedy: str
+    since: float
+
+
+class Health:
+    """Starts as not ready; ill while there is any trouble."""
+
+    def __init__(self) -> None:
+        self.ready = False
+        """Whether it does its work: from the end of loading until it drains."""
+        self._troubles: dict[str, Trouble] = {}
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """The oldest first."""
+        return sorted(self._troubles.copy().values(), key=lambda trouble: trouble.since)
+
+    def trouble(self, name: str, reason: str, remedy: str) -> None:
+        """Something is wrong with the part ``name``; its last reason stands, the first one's time."""
+        old = self._troubles.get(name)
+        self._troubles[name] = Trouble(name, reason, remedy, old.since if old else time.time())
+
+    def well(self, name: str) -> None:
+        """Nothing is wrong with it, any more or at all."""
+        self._troubles.pop(name, None)
+
+    def answer(self, path: str) -> tuple[int, bytes] | None:
+        """HTTP status and JSON for ``/health`` (503 while there is trouble) and ``/ready`` (503 until ready)."""
+        troubles = self.troubles
+        if path == "/ready":
+            good = self.ready
+        elif path == "/health":
+            good = not troubles
+        else:
+            return None
+        told: dict[str, Any] = {"ok": good, "ready": self.ready, "troubles": [asdict(one) for one in troubles]}
+        return (200 if good else 503), json.dumps(told).encode() + b"\n"

@@ -1,0 +1,288 @@
+"""Commit, then reveal: nothing is lost between the two, and nothing is revealed that the chain does not hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from subnet import service as shared
+from subnet.chain import Included, WeightCommit
+from subnet.errors import ChainTimeout, ChainUnreachable, ConfigError, ExtrinsicFailed
+from subnet.store import Ledger
+from subnet.types import Uid
+from subnet.validators import commits as commits_module
+from subnet.validators import setter as under_test
+from subnet.validators.setter import WeightPolicy
+from tests.memory_chain import NETUID, MemoryChain, neuron
+from tests.validators.test_setter import ME, Bench, _score, events
+from tests.waiting import until
+
+HASH = WeightPolicy(commit="hash")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(shared, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(under_test, "_BREATH", 0.001)
+
+
+@pytest.fixture
+def chain() -> MemoryChain:
+    """Head 100, epochs of ten blocks; what is committed from 104 on is revealed from 110 on."""
+    made = MemoryChain([neuron("5Owner"), neuron(ME, validator_permit=True, axon=None), neuron("5A"), neuron("5B")])
+    made.rules["commit_reveal_enabled"] = True
+    return made
+
+
+def open_ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "v", genesis_hash="0x77", netuid=NETUID, validator=ME)
+
+
+@pytest.fixture
+async def bench(chain: MemoryChain, tmp_path: Path) -> AsyncIterator[Bench]:
+    with open_ledger(tmp_path) as ledger:
+        made = Bench(chain, ledger, policy=HASH)
+        made.ledger = ledger  # type: ignore[attr-defined]
+        yield made
+        await made.loops.stop()
+
+
+def calls(chain: MemoryChain) -> list[str]:
+    return [name for name, _ in chain.calls]
+
+
+async def test_weights_are_committed_late_and_revealed_in_the_next_epoch(
+    bench: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    chain.rules["weights_version_key"] = 7
+    bench.start()
+    await bench.at(109)
+    assert calls(chain) == ["commit_weights"]
+    (committed,) = events(caplog, "weights_committed")
+    assert (committed.block, committed.due, committed.form) == (104, 110, "hash")
+    await bench.at(110)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    await bench.at(113)
+    assert calls(chain) == ["commit_weights", "reveal_weights"]
+    ((revealed,),) = chain.named("reveal_weights")
+    assert (revealed.uids, revealed.weights, revealed.version_key) == ((2, 3), (65535, 32768), 7)
+    assert chain.rows[Uid(1)] == [(2, 65535), (3, 32768)]
+    (kept,) = bench.ledger.weights()  # type: ignore[attr-defined]
+    assert (kept.block, kept.uids, kept.weights) == (110, (2, 3), (65535, 32768))
+    assert [one.outcome for one in bench.ledger.commits(ended=True)] == ["revealed"]  # type: ignore[attr-defined]
+    assert bench.setter.counts == {"committed": 1, "ok": 1}
+
+
+async def test_the_salt_is_on_disk_before_the_commit_is_sent(bench: Bench, chain: MemoryChain) -> None:
+    send, seen = chain.commit_weights, []
+
+    async def watched(hotkey: Any, commit: WeightCommit, **sending: Any) -> Included:
+        seen.extend(one.salt == commit.salt for one in bench.ledger.commits() if one.hash == commit.hash)  # type: ignore[attr-defined]
+        return await send(hotkey, commit, **sending)
+
+    chain.commit_weights = watched  # type: ignore[method-assign]
+    bench.start()
+    await bench.at(104)
+    await until(lambda: bench.setter.counts["committed"] == 1)
+    assert seen == [True]
+
+
+async def test_a_restart_between_commit_and_reveal_reveals(chain: MemoryChain, tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        first = Bench(chain, ledger, policy=HASH)
+        first.start()
+        await first.at(106)
+        await first.loops.stop()
+    with open_ledger(tmp_path) as ledger:
+        second = Bench(chain, ledger, policy=HASH)
+        second.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]  # not what was committed
+        second.start()
+        await second.at(110)
+        await until(lambda: second.setter.counts["ok"] == 1)
+        await second.loops.stop()
+    assert calls(chain) == ["commit_weights", "reveal_weights"]
+    assert chain.rows[Uid(1)] == [(2, 65535), (3, 32768)]
+
+
+@pytest.mark.parametrize("death", [ChainTimeout("no answer"), ChainUnreachable("gone")])
+async def test_a_commit_whose_answer_got_lost_is_found_not_sent_twice(
+    bench: Bench, chain: MemoryChain, death: Exception
+) -> None:
+    send = chain.commit_weights
+
+    async def lost(hotkey: Any, commit: WeightCommit, **sending: Any) -> Included:
+        await send(hotkey, commit, **sending)
+        raise death
+
+    chain.commit_weights = lost  # type: ignore[method-assign]
+    bench.start()
+    chain.advance(4)
+    await until(lambda: bench.setter.counts["committed"] == 1)
+    await bench.at(110)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert calls(chain) == ["commit_weights", "reveal_weights"]
+
+
+async def test_a_commit_that_never_arrived_is_sent_again_under_a_salt_of_its_own(
+    bench: Bench, chain: MemoryChain
+) -> None:
+    send, sent = chain.commit_weights, []
+
+    async def swallowed(hotkey: Any, commit: WeightCommit, **sending: Any) -> Included:
+        sent.append(commit.salt)
+        if len(sent) == 1:
+            raise ChainTimeout("never arrived")
+        return await send(hotkey, commit, **sending)
+
+    chain.commit_weights = swallowed  # type: ignore[method-assign]
+    bench.start()
+    chain.advance(4)
+    await until(lambda: bench.setter.counts["committed"] == 1)
+    await bench.at(110)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert len(set(sent)) == 2
+    await bench.at(104 + commits_module.LANDS_WITHIN + 10)
+    await until(lambda: "never-landed" in {one.outcome for one in bench.ledger.commits(ended=True)})  # type: ignore[attr-defined]
+    assert bench.setter.counts["missed"] == 0
+
+
+async def test_a_reveal_that_is_refused_is_tried_again_in_the_next_block(
+    bench: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.start()
+    await bench.at(109)
+    chain.refusals = [ExtrinsicFailed("busy", name="Full", where="pool", remedy="Wait.")]
+    await bench.at(110)
+    await until(lambda: bench.setter.counts["reveal-failed"] == 1)
+    await bench.at(111)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert events(caplog, "reveal_failed")[0].remedy == "Wait."
+    assert not events(caplog, "weights_lost")
+
+
+async def test_a_reveal_that_never_passes_is_given_up_after_its_epoch_and_told(
+    bench: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refused(*_: Any, **__: Any) -> Included:
+        raise ExtrinsicFailed("no", name="RevealTooEarly", where="pool")
+
+    chain.reveal_weights = refused  # type: ignore[method-assign]
+    bench.start()
+    await bench.at(105)
+    chain.rules["weights_rate_limit"] = 1000  # so that no later commit takes its place
+    await bench.at(123)
+    await until(lambda: events(caplog, "weights_lost"))
+    assert events(caplog, "weights_lost")[0].outcome == "expired"
+    assert bench.setter.counts["missed"] == 1
+    assert bench.ledger.commits() == []  # type: ignore[attr-defined]
+
+
+async def test_what_the_chain_does_not_list_is_never_revealed(
+    bench: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.start()
+    await bench.at(109)
+    chain.commits.clear()  # reverted, or dropped
+    chain.rows[Uid(1)] = [(Uid(3), 65535)]
+    await bench.at(111)
+    await until(lambda: events(caplog, "weights_lost"))
+    assert "reveal_weights" not in calls(chain)
+    assert events(caplog, "weights_lost")[0].outcome == "not-listed"
+
+
+async def test_a_reveal_whose_answer_got_lost_is_seen_in_the_chains_row(bench: Bench, chain: MemoryChain) -> None:
+    reveal = chain.reveal_weights
+
+    async def lost(hotkey: Any, commit: WeightCommit, **sending: Any) -> Included:
+        await reveal(hotkey, commit, **sending)
+        raise ChainTimeout("no answer")
+
+    chain.reveal_weights = lost  # type: ignore[method-assign]
+    bench.start()
+    await bench.at(109)
+    chain.advance()
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert calls(chain).count("reveal_weights") == 1
+
+
+async def test_time_locked_weights_are_looked_for_until_the_chain_has_opened_them(
+    bench: Bench, chain: MemoryChain, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    chain.has_drand = True
+    sealing = Bench(chain, bench.ledger, policy=WeightPolicy(commit="timelock"))  # type: ignore[attr-defined]
+    sealing.start()
+    await sealing.at(111)
+    assert sealing.setter.counts == {"committed": 1}
+    chain.open_sealed()
+    await sealing.at(112)
+    await until(lambda: sealing.setter.counts["ok"] == 1)
+    await sealing.loops.stop()
+    assert calls(chain) == ["commit_timelocked_weights"]
+    assert events(caplog, "weights_committed")[0].form == "timelock"
+
+
+async def test_a_time_locked_commit_that_is_not_opened_is_told(
+    bench: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.has_drand = True
+    sealing = Bench(chain, bench.ledger, policy=WeightPolicy(commit="timelock"))  # type: ignore[attr-defined]
+    sealing.start()
+    await sealing.at(120)
+    await until(lambda: events(caplog, "weights_lost"))
+    await sealing.loops.stop()
+    assert events(caplog, "weights_lost")[0].outcome == "not-opened"
+    assert events(caplog, "weights_lost")[0].committed == 104
+
+
+@pytest.mark.parametrize("installed", [True, False])
+async def test_auto_takes_hashes_where_the_chain_opens_no_time_locks(
+    bench: Bench, chain: MemoryChain, installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits_module, "_has_drand", lambda: installed)
+    auto = Bench(chain, bench.ledger)  # type: ignore[attr-defined]
+    auto.start()
+    await auto.at(110)
+    await until(lambda: auto.setter.counts["ok"] == 1)
+    await auto.at(114)
+    await until(lambda: auto.setter.counts["committed"] == 2)
+    await auto.loops.stop()
+    tried = ["commit_timelocked_weights"] if installed else []
+    assert calls(chain) == [*tried, "commit_weights", "reveal_weights", "commit_weights"]
+
+
+async def test_of_two_that_are_due_the_newer_is_revealed(bench: Bench, chain: MemoryChain) -> None:
+    bench.start()
+    await bench.at(104)
+    await until(lambda: bench.setter.counts["committed"] == 1)
+    await bench.loops.stop()
+    with_more = Bench(chain, bench.ledger, policy=HASH)  # type: ignore[attr-defined]
+    with_more.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]
+    await with_more.setter._commits.commit([Uid(3)], [65535], 0, epoch=110, head=105)
+    with_more.start()
+    await with_more.at(110)
+    await until(lambda: with_more.setter.counts["ok"] == 1)
+    await with_more.loops.stop()
+    assert chain.rows[Uid(1)] == [(3, 65535)]
+    outcomes = [one.outcome for one in bench.ledger.commits(ended=True)]  # type: ignore[attr-defined]
+    assert outcomes == ["superseded", "revealed"]
+
+
+def test_an_unknown_form_is_refused(chain: MemoryChain, tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger, pytest.raises(ConfigError):
+        commits_module.Commits(
+            chain,
+            None,
+            NETUID,
+            ledger,
+            form="x",
+            mechanism=0,
+            sending={},
+            count=lambda _: None,  # type: ignore[arg-type]
+        )

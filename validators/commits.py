@@ -1,0 +1,266 @@
+"""Weights on a subnet with commit-reveal: what was committed, and its way to the chain's rows of weights.
+
+A commit is on disk, salt and all, before a byte of it is sent: whatever dies in between, what the chain
+holds can be revealed, and nothing is revealed that the chain does not hold. From then on the chain alone
+says what became of it: one that it lists is *committed*, one whose weights stand in its row is *revealed*,
+and one that it neither lists nor shows is *lost*. Hash commits are revealed by us, in the one epoch that is
+for them, again in each block until it is done; time-locked ones (extra ``drand``) are opened by the chain,
+and only looked for.
+
+Log events: ``weights_committed`` (epoch, block, due, form), ``weights_set`` once they are revealed and read
+back, ``reveal_failed`` (code, error, remedy), ``weights_lost`` (committed, outcome, remedy).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from subnet.chain.weights import WeightCommit
+from subnet.errors import ChainRefused, ConfigError, ExtrinsicFailed
+from subnet.store import Commit, WeightsSet
+from subnet.types import Block, Hotkey, Netuid, Uid
+from subnet.validators.weights import FORMS
+
+if TYPE_CHECKING:
+    from substrateinterface import Keypair
+
+    from subnet.chain import Included
+    from subnet.chain.sending import Sending
+    from subnet.service import ChainClient
+    from subnet.store import Ledger
+
+log = logging.getLogger(__name__)
+
+LANDS_WITHIN: Final = 64
+"""Blocks after which a commit that the chain does not list never will be: its extrinsic is dead by then."""
+_OPENS_LATE: Final = 10  # blocks into its epoch at which the chain has opened a time-locked commit, if it ever does
+_REMEDY: Final = "The next epoch's weights take their place; look for what kept the reveal away above."
+
+
+class Commits:
+    """The commits of one validator in one mechanism of one subnet.
+
+    ``form`` is ``"hash"``, ``"timelock"``, or ``"auto"``: time-locked where bittensor-drand is installed and
+    the chain opens such commits, by hash elsewhere. ``count`` is told of each outcome, ``sending`` says how
+    extrinsics are sent. Raises ConfigError for another form.
+    """
+
+    def __init__(
+        self,
+        chain: ChainClient,
+        key: Keypair,
+        netuid: Netuid,
+        ledger: Ledger,
+        *,
+        form: str,
+        mechanism: int,
+        sending: Sending,
+        count: Callable[[str], None],
+    ) -> None:
+        if form not in FORMS:
+            raise ConfigError(f"weights can't be committed by {form!r}", remedy=f"Write one of {', '.join(FORMS)}.")
+        self._chain, self._key, self._netuid, self._ledger = chain, key, netuid, ledger
+        self._hotkey, self._mechanism = Hotkey(key.ss58_address), mechanism
+        self._sending, self._count = sending, count
+        self._timelocked = form == "timelock" or (form == "auto" and _has_drand())
+        self._may_fall_back = form == "auto"
+        self.open = ledger.commits(mechanism)
+        """Those that the chain has not finished with, oldest first."""
+
+    async def has_one_since(self, opens: int) -> bool:
+        """Whether the chain holds a commit of ours from block ``opens`` on, whoever saw it arrive."""
+        for commit in self.open:
+            if commit.block is None:
+                await self._look_for(commit)
+        return any(commit.block is not None and commit.block >= opens for commit in self.open)
+
+    async def commit(
+        self, uids: Sequence[Uid], weights: Sequence[int], version_key: int, *, epoch: int, head: int
+    ) -> None:
+        """Commit to weights for the epoch of block ``epoch``. Raises what the send raises; it is on disk then."""
+        if self._timelocked:
+            try:
+                await self._commit_timelocked(uids, weights, version_key, epoch, head)
+                return
+            except ExtrinsicFailed as error:
+                if not (self._may_fall_back and error.name == "CallDisabled"):
+                    raise
+                log.info("no_timelock", extra={"error": error.message})
+                self._timelocked = False
+        made = WeightCommit.fresh(
+            self._hotkey, self._netuid, uids, weights, version_key=version_key, mechanism=self._mechanism
+        )
+        commit = self._entry(made.hash, made.uids, made.weights, made.salt, version_key, head)
+        await self._send(commit, epoch, lambda: self._chain.commit_weights(self._key, made, **self._sending))
+
+    async def _commit_timelocked(
+        self, uids: Sequence[Uid], weights: Sequence[int], version_key: int, epoch: int, head: int
+    ) -> None:
+        name = "timelock:" + secrets.token_hex(16)  # what is sent is made in the send: it has no hash before
+        commit = self._entry(name, tuple(uids), tuple(weights), (), version_key, head)
+        await self._send(
+            commit,
+            epoch,
+            lambda: self._chain.commit_timelocked_weights(
+                self._key, self._netuid, uids, weights, version_key, mechanism=self._mechanism, **self._sending
+            ),
+        )
+
+    async def _send(self, commit: Commit, epoch: int, send: Callable[[], Awaitable[Included]]) -> None:
+        """On disk first. What the chain refused is done with; of what else went wrong, the chain knows the end."""
+        await asyncio.to_thread(self._ledger.keep_commit, commit)
+        self.open = [*self.open, commit]
+        try:
+            included = await send()
+        except ExtrinsicFailed:
+            await self._settle(commit, "refused")
+            raise
+        await self._took(commit, included.block, epoch)
+
+    async def follow(self, head: int, tempo: int) -> bool:
+        """One pass: reveal what is due, look for what the chain opens. True if the next block wants another one."""
+        for commit in list(self.open):
+            if commit.block is None and not await self._look_for(commit) and head > commit.head + LANDS_WITHIN:
+                await self._lost(commit, "never-landed")
+        due = [commit for commit in self.open if commit.due is not None and commit.due <= head]
+        if not due:
+            return False
+        newest = max(due, key=lambda commit: (commit.due or 0, commit.made))
+        for commit in due:
+            if commit.due != newest.due:  # the epoch in which it could be revealed is over
+                await self._lost(commit, "expired" if commit.salt else "not-opened")
+            elif commit is not newest:  # the chain drops it when it reveals the newer one
+                await self._settle(commit, "superseded")
+        if newest.salt:
+            return await self._reveal(newest, head, tempo)
+        return await self._see_opened(newest, head, tempo)
+
+    async def _reveal(self, commit: Commit, head: int, tempo: int) -> bool:
+        listed = await self._chain.weight_commits(self._netuid, self._hotkey, mecid=self._mechanism)
+        if commit.hash not in {one.hash for one in listed}:
+            if not await self._shown(commit, "", head):
+                await self._lost(commit, "not-listed")
+            return False
+        opened = WeightCommit(
+            self._hotkey, self._netuid, commit.uids, commit.weights, commit.salt, commit.version_key, self._mechanism
+        )
+        try:
+            included = await self._chain.reveal_weights(self._key, opened, **self._sending)
+        except ExtrinsicFailed as error:
+            self._count("reveal-failed")
+            told = {"code": error.code, "error": error.message, "remedy": error.remedy}
+            log.warning("reveal_failed", extra={"committed": commit.block, "block": head, **told})
+            if error.name == "ExpiredWeightCommit" or head > self._last(commit, tempo):
+                await self._lost(commit, "expired")
+                return False
+            return True
+        if await self._shown(commit, included.extrinsic_hash, included.block):
+            return False
+        self._count("unseen")
+        told = {"code": "weights.unseen", "error": "the chain's row is not what was revealed", "remedy": _REMEDY}
+        log.warning("reveal_failed", extra={"committed": commit.block, "block": included.block, **told})
+        await self._settle(commit, "unseen")
+        return False
+
+    async def _see_opened(self, commit: Commit, head: int, tempo: int) -> bool:
+        if await self._shown(commit, "", head):
+            return False
+        if head > min(self._last(commit, tempo), int(commit.due or 0) + max(_OPENS_LATE, tempo // 2)):
+            await self._lost(commit, "not-opened")
+            return False
+        return True
+
+    def _last(self, commit: Commit, tempo: int) -> int:
+        """The last block that can take the reveal, one epoch after the first."""
+        return int(commit.due or 0) + tempo + 1
+
+    async def _shown(self, commit: Commit, extrinsic: str, block: int) -> bool:
+        """Whether the chain's row of weights is the commit's; then it is done."""
+        held = await held_weights(self._chain, self._netuid, self._hotkey, self._mechanism)
+        if held != nonzero(commit.uids, commit.weights):
+            return False
+        await self._settle(commit, "revealed")
+        self._count("ok")
+        told: dict[str, Any] = {"committed": commit.block, "uids": list(commit.uids), "weights": list(commit.weights)}
+        if not self._mechanism:
+            uids = tuple(Uid(uid) for uid in commit.uids)
+            kept = WeightsSet(Block(block), uids, commit.weights, extrinsic, time.time())
+            await asyncio.to_thread(self._ledger.add_weights, kept)
+        log.info("weights_set", extra={"block": block, "extrinsic": extrinsic, **told})
+        return True
+
+    async def _look_for(self, commit: Commit) -> bool:
+        """Whether the chain lists a commit whose arrival nobody saw; notes its block."""
+        if commit.salt:
+            listed = await self._chain.weight_commits(self._netuid, self._hotkey, mecid=self._mechanism)
+            found = [one.block for one in listed if one.hash == commit.hash]
+        else:
+            sealed = await self._chain.timelocked_commits(self._netuid, mecid=self._mechanism)
+            found = [
+                one.block
+                for one in sealed
+                if one.hotkey == self._hotkey and one.block is not None and one.block > commit.head
+            ]
+        if not found:
+            return False
+        await self._took(commit, found[-1], None)
+        return True
+
+    async def _took(self, commit: Commit, block: Block, epoch: int | None) -> None:
+        try:
+            due = await self._chain.reveal_block(self._netuid, block)
+        except ChainRefused:  # the node has forgotten that block; the chain will say whether it is too early
+            due = block
+        self._count("committed")
+        await self._update(commit, block=block, due=due)
+        form = "hash" if commit.salt else "timelock"
+        log.info("weights_committed", extra={"epoch": epoch, "block": block, "due": due, "form": form})
+
+    async def _lost(self, commit: Commit, outcome: str) -> None:
+        await self._settle(commit, outcome)
+        if commit.block is None:
+            return  # it never reached the chain, and was sent again as another
+        self._count("missed")
+        log.error("weights_lost", extra={"committed": commit.block, "outcome": outcome, "remedy": _REMEDY})
+
+    def _entry(
+        self,
+        name: str,
+        uids: tuple[int, ...],
+        weights: tuple[int, ...],
+        salt: tuple[int, ...],
+        version_key: int,
+        head: int,
+    ) -> Commit:
+        return Commit(name, self._mechanism, uids, weights, salt, version_key, Block(head), time.time())
+
+    async def _settle(self, commit: Commit, outcome: str) -> None:
+        await self._update(commit, outcome=outcome)
+
+    async def _update(self, commit: Commit, **changes: Any) -> None:
+        await asyncio.to_thread(self._ledger.update_commit, commit.hash, **changes)
+        self.open = await asyncio.to_thread(self._ledger.commits, self._mechanism)
+
+
+async def held_weights(chain: ChainClient, netuid: Netuid, hotkey: Hotkey, mechanism: int) -> dict[int, int]:
+    """What the chain holds as a hotkey's weights now, without zeros; none where it has no uid."""
+    metagraph, rows = await asyncio.gather(
+        chain.metagraph(netuid, mecid=mechanism), chain.weights(netuid, mecid=mechanism)
+    )
+    uid = metagraph.uid_of(hotkey)
+    return {} if uid is None else {int(target): weight for target, weight in rows.get(uid, []) if weight}
+
+
+def nonzero(uids: Sequence[int], weights: Sequence[int]) -> dict[int, int]:
+    """Weights by uid as a row of the chain compares with them."""
+    return {int(uid): weight for uid, weight in zip(uids, weights, strict=True) if weight}
+
+
+def _has_drand() -> bool:
+    return importlib.util.find_spec("bittensor_drand") is not None
