@@ -193,6 +193,31 @@ async def test_a_reader_that_leaves_stops_the_miner(dendrite: Dendrite, serve: S
         await consumer
 
 
+async def test_a_reader_that_held_the_miner_and_leaves_stops_it(dendrite: Dendrite, serve: Serve) -> None:
+    """It waits in a write that will never go through, not in its own code; the miner stops there as well."""
+    stopped, made = asyncio.Event(), 0
+
+    async def generate(request: Generate) -> AsyncIterator[Token]:
+        nonlocal made
+        try:
+            while True:
+                made += 1
+                yield Token(text="x" * 250_000)
+        finally:
+            stopped.set()
+
+    peer = await serve(generate)
+    async with asyncio.timeout(60):
+        async with dendrite.stream(peer, Generate()) as tokens:
+            await anext(tokens)
+            before = -1
+            while made != before:
+                before = made
+                await asyncio.sleep(0.2)
+        await stopped.wait()
+    assert made <= before + 1
+
+
 async def test_a_miner_that_stops_talking_is_a_timeout(dendrite: Dendrite, serve: Serve) -> None:
     async def generate(request: Hasty) -> AsyncIterator[Token]:
         yield Token(text="first")
