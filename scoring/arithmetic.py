@@ -25,13 +25,22 @@ EXP_CLAMP = 20
 EXP_LIMIT = 89_715_445_397
 """Largest |x| (I32F32 bits) whose exp series doesn't overflow: beyond it 293 takes exp(x) = 0."""
 
+_BELOW_U64 = float(2**64 - 2**11)
+
 
 class Arithmetic(Protocol):
-    """What an epoch needs of its numbers; every quotient by zero is zero, as the runtime's ``safe_div``."""
+    """What an epoch needs of its numbers; every quotient by zero is zero, as the runtime's ``safe_div``.
+
+    Vectors are (..., n), matrices (..., r, n): leading axes are epochs apart from each other.
+    """
 
     @property
     def one(self) -> Any:
         """1.0."""
+
+    @property
+    def dtype(self) -> npt.DTypeLike:
+        """What its numbers are held in."""
 
     def of_bits(self, bits: Any) -> Any:
         """From I32F32 bits (int or int64 array)."""
@@ -49,13 +58,13 @@ class Arithmetic(Protocol):
         """a / b for non-negative a, b, truncated."""
 
     def left(self, vector: Numbers, matrix: Numbers) -> Numbers:
-        """sum_i vector_i * matrix_ij, each product floored: (r,), (r, n) -> (n,)."""
+        """sum_i vector_i * matrix_ij, each product floored: (..., r), (..., r, n) -> (..., n)."""
 
     def right(self, matrix: Numbers, vector: Numbers) -> Numbers:
-        """sum_j matrix_ij * vector_j, each product floored: (r, n), (n,) -> (r,)."""
+        """sum_j matrix_ij * vector_j, each product floored: (..., r, n), (..., n) -> (..., r)."""
 
-    def sigmoid(self, slope: Any, x: Numbers, variant: Variant) -> Numbers:
-        """1 / (1 + exp(slope * x)); ``slope`` and ``x`` may be negative."""
+    def sigmoid(self, slope: Any, x: Numbers, variant: Variant, where: npt.NDArray[np.bool_]) -> Numbers:
+        """1 / (1 + exp(slope * x)) at ``where``, anything elsewhere; ``slope`` and ``x`` may be negative."""
 
     def to_bits(self, x: Numbers) -> Integers:
         """As I32F32 bits, floored, for x >= 0."""
@@ -63,17 +72,18 @@ class Arithmetic(Protocol):
     def to_u16(self, x: Numbers) -> npt.NDArray[np.uint16]:
         """floor(x * 65535), saturating, for x >= 0: ``fixed_proportion_to_u16``."""
 
-    def times(self, x: Numbers, amount: int) -> npt.NDArray[np.uint64]:
-        """floor(x * amount) for x in 0..1 and an amount of RAO below 2**64."""
+    def times(self, x: Numbers, amount: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """floor(x * amount) for x in 0..1 and amounts of RAO that broadcast to it."""
 
     def upscale(self, x: Numbers) -> npt.NDArray[np.uint16]:
-        """x so that its largest becomes 65535, rounded half up: ``vec_max_upscale_to_u16`` for x <= 32768."""
+        """(..., n) so that each largest becomes 65535, rounded half up: ``vec_max_upscale_to_u16`` for x <= 32768."""
 
 
 class Floating:
     """float64: within 1 of the runtime's u16 wherever the runtime itself has that precision."""
 
     one = 1.0
+    dtype = np.float64
 
     def of_bits(self, bits: Any) -> Any:
         return bits / ONE
@@ -91,12 +101,12 @@ class Floating:
         return np.asarray(a / np.where(b == 0, np.inf, b))
 
     def left(self, vector: Numbers, matrix: Numbers) -> Numbers:
-        return np.asarray(vector @ matrix)
+        return np.asarray((vector[..., None, :] @ matrix)[..., 0, :])
 
     def right(self, matrix: Numbers, vector: Numbers) -> Numbers:
-        return np.asarray(matrix @ vector)
+        return np.asarray((matrix @ vector[..., :, None])[..., 0])
 
-    def sigmoid(self, slope: Any, x: Numbers, variant: Variant) -> Numbers:
+    def sigmoid(self, slope: Any, x: Numbers, variant: Variant, where: npt.NDArray[np.bool_]) -> Numbers:
         exponent = slope * x
         if variant == "head":
             return np.asarray(1.0 / (1.0 + np.exp(np.clip(exponent, -EXP_CLAMP, EXP_CLAMP))))
@@ -110,10 +120,10 @@ class Floating:
     def to_u16(self, x: Numbers) -> npt.NDArray[np.uint16]:
         return np.minimum(x * 65535.0, 65535.0).astype(np.uint16)
 
-    def times(self, x: Numbers, amount: int) -> npt.NDArray[np.uint64]:
-        return np.floor(x * float(amount)).astype(np.uint64)
+    def times(self, x: Numbers, amount: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        # 2**64 itself, to which the largest amounts round, has no u64
+        return np.asarray(np.minimum(np.floor(x * amount.astype(np.float64)), _BELOW_U64), dtype=np.uint64)
 
     def upscale(self, x: Numbers) -> npt.NDArray[np.uint16]:
-        largest = x.max(initial=0.0)
-        scaled = x * 65535.0 / largest if largest > 0 else x
+        scaled = self.div(x * 65535.0, x.max(axis=-1, initial=0.0, keepdims=True))
         return np.floor(scaled + 0.5).astype(np.uint16)

@@ -60,7 +60,7 @@ class EpochCase(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     block_at_registration: list[U64]
     validator_permit: list[bool]
     bonds: Matrix = msgspec.field(default_factory=dict)
-    rao_emission: I64 = 0
+    rao_emission: U64 = 0
     last_step_block: I64 | None = None
     oldest_commit: list[U64] | None = None
     tempo: I64 = _DEFAULTS.tempo

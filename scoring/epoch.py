@@ -115,6 +115,29 @@ class Sparse:
             return self
         return Sparse.trusted(self.row[keep], self.column[keep], self.value[keep])
 
+    def inside(self, n: int) -> Sparse:
+        """Only the entries of and on uids below n."""
+        if max(self.row.max(initial=-1), self.column.max(initial=-1)) < n:
+            return self
+        return self.where((self.row < n) & (self.column < n))
+
+    def ascends(self) -> bool:
+        """Whether uids ascend in each row."""
+        cells = self.row << 16 | self.column
+        return bool((cells[1:] > cells[:-1]).all())
+
+    def matrix(self, shape: tuple[int, int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """As a matrix of ``shape``, absent entries 0."""
+        out = np.zeros(shape[0] * shape[1], dtype=dtype)
+        out[self.row * shape[1] + self.column] = self.value
+        return out.reshape(shape)
+
+    def mask(self, shape: tuple[int, ...]) -> Bools:
+        """Where there are entries, zeros too, in a matrix of ``shape``."""
+        out = np.zeros(shape, dtype=np.bool_)
+        out[self.row, self.column] = True
+        return out
+
     def joined(self, other: Sparse) -> Sparse:
         """The entries of both; raises ValueError if they share a cell."""
         return Sparse(
@@ -126,8 +149,8 @@ class Sparse:
     def dense(self, n: int) -> npt.NDArray[np.uint16]:
         """(n, n), absent entries 0; entries beyond n are left out."""
         out = np.zeros((n, n), dtype=np.uint16)
-        inside = (self.row < n) & (self.column < n)
-        out[self.row[inside], self.column[inside]] = self.value[inside]
+        entries = self.inside(n)
+        out[entries.row, entries.column] = entries.value
         return out
 
 
@@ -139,8 +162,10 @@ def _no_entries() -> Sparse:
 class EpochInput:
     """A subnet of n neurons at the block in which its epoch runs. Vectors are (n,).
 
-    ``stake`` is RAO: alpha (inherited through children and parents) plus root TAO times
-    TaoWeight, below 2**63. ``weights`` and ``bonds`` are as stored, ``validator_permit`` are the
+    ``stake`` is RAO, below 2**63 - 1: alpha, inherited through children and parents. Root TAO
+    counts too: either added to it, cut to whole RAO, or, to the last bit as the runtime adds
+    it, as ``tao_stake`` (RAO, inherited alike) with ``tao_weight``, the storage item TaoWeight (u64,
+    2**64 - 1 = 1.0). ``weights`` and ``bonds`` are as stored, ``validator_permit`` are the
     stored permits (the new ones come out). ``last_update`` and ``block_at_registration`` are
     block numbers. ``last_step_block`` is head's LastMechansimStepBlock (sic; None or 0: never).
     ``oldest_commit`` is the block of each uid's oldest open weight commit, the largest u64 where
@@ -159,20 +184,24 @@ class EpochInput:
     last_step_block: int | None = None
     rao_emission: int = 0
     oldest_commit: Integers | None = None
+    tao_stake: Integers | None = None
+    tao_weight: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("stake", "last_update", "block_at_registration", "oldest_commit"):
+        for name in ("stake", "last_update", "block_at_registration", "oldest_commit", "tao_stake"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _whole_numbers(name, getattr(self, name)))
         object.__setattr__(self, "validator_permit", np.asarray(self.validator_permit, dtype=np.bool_))
-        for name in ("last_update", "block_at_registration", "validator_permit", "oldest_commit"):
+        for name in ("last_update", "block_at_registration", "validator_permit", "oldest_commit", "tao_stake"):
             column = getattr(self, name)
             if column is not None and column.shape != (self.n,):
                 raise ValueError(f"{name} has shape {column.shape}, expected ({self.n},)")
-        if self.n and self.stake.max() == _LARGEST:
-            raise ValueError("a stake is not below 2**63 - 1")
-        if self.rao_emission < 0:
-            raise ValueError("rao_emission is negative")
+        for stake in (self.stake, self.tao_stake):
+            if stake is not None and stake.max(initial=0) == _LARGEST:
+                raise ValueError("a stake is not below 2**63 - 1")
+        for name in ("rao_emission", "tao_weight"):
+            if not 0 <= getattr(self, name) < 2**64:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a u64")
 
     @property
     def n(self) -> int:

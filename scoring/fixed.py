@@ -23,6 +23,7 @@ _HALF_BITS = 16
 # exp(1) is a constant of I9F23 in substrate-fixed
 _E = 22_802_600 << 9
 _EXP_TERMS = 32
+_LARGEST = 2**63 - 1
 
 
 def multiply(a: Any, b: Any) -> Integers:
@@ -61,9 +62,8 @@ def reciprocal(x: Integers) -> Integers:
 
 
 def normalise_bits(x: Integers) -> Integers:
-    """x over its sum, truncated; unchanged if the sum is 0. (n,) of I32F32, sum below 32768."""
-    total = x.sum()
-    return divide(x, total) if total else x
+    """(..., n) over its sum, truncated; zeros if the sum is 0. I32F32, not negative, sum below 32768."""
+    return divide(x, x.sum(axis=-1, keepdims=True))
 
 
 def exp(x: Integers) -> Integers:
@@ -85,6 +85,7 @@ class Fixed:
     """The runtime's arithmetic; see :class:`subnet.scoring.arithmetic.Arithmetic`."""
 
     one = ONE
+    dtype = np.int64
 
     def of_bits(self, bits: Any) -> Any:
         return bits
@@ -102,17 +103,23 @@ class Fixed:
         return divide(a, b)
 
     def left(self, vector: Numbers, matrix: Numbers) -> Numbers:
-        return np.asarray(multiply(vector[:, None], matrix).sum(axis=0))
+        return np.asarray(multiply(vector[..., :, None], matrix).sum(axis=-2))
 
     def right(self, matrix: Numbers, vector: Numbers) -> Numbers:
-        return np.asarray(multiply(matrix, vector).sum(axis=1))
+        return np.asarray(multiply(matrix, vector[..., None, :]).sum(axis=-1))
 
-    def sigmoid(self, slope: Any, x: Numbers, variant: Variant) -> Numbers:
-        exponent = multiply(slope, x)
+    def sigmoid(self, slope: Any, x: Numbers, variant: Variant, where: npt.NDArray[np.bool_]) -> Numbers:
+        out = np.zeros(x.shape, dtype=np.int64)
+        # the series is long: only where it is asked for
+        exponent = multiply(slope, x[where])
         if variant == "head":
-            return reciprocal(ONE + exp(np.clip(exponent, -EXP_CLAMP * ONE, EXP_CLAMP * ONE)))
-        inside = np.abs(exponent) <= EXP_LIMIT
-        return reciprocal(ONE + np.where(inside, exp(np.where(inside, exponent, 0)), 0))
+            powers = exp(np.clip(exponent, -EXP_CLAMP * ONE, EXP_CLAMP * ONE))
+        else:
+            inside = np.abs(exponent) <= EXP_LIMIT
+            powers = np.where(inside, exp(np.where(inside, exponent, 0)), 0)
+        # 1 + exp saturates where it would pass the largest I32F32
+        out[where] = reciprocal(ONE + np.minimum(powers, _LARGEST - ONE))
+        return out
 
     def to_bits(self, x: Numbers) -> Integers:
         return x
@@ -120,11 +127,11 @@ class Fixed:
     def to_u16(self, x: Numbers) -> npt.NDArray[np.uint16]:
         return np.asarray(np.clip((x * 65535) >> 32, 0, 65535), dtype=np.uint16)
 
-    def times(self, x: Numbers, amount: int) -> npt.NDArray[np.uint64]:
-        return np.array([bits * amount >> 32 for bits in x.tolist()], dtype=np.uint64)
+    def times(self, x: Numbers, amount: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        bits, half = x.astype(np.uint64), np.uint64(32)
+        # neither product passes 2**64, as bits <= 2**32; the upper one is a whole number of RAO
+        return np.asarray(bits * (amount >> half) + ((bits * (amount & np.uint64(_LOW))) >> half))
 
     def upscale(self, x: Numbers) -> npt.NDArray[np.uint16]:
-        largest = x.max(initial=0)
-        if not largest:
-            return np.zeros(x.shape, dtype=np.uint16)
+        largest = x.max(axis=-1, initial=0, keepdims=True)
         return np.asarray((divide(x * 65535, largest) + (ONE >> 1)) >> 32, dtype=np.uint16)

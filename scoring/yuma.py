@@ -4,10 +4,8 @@
 median of each column) -> incentive -> bonds -> dividends -> emission. Two variants of the
 runtime: ``"head"`` (subtensor, June 2026) and ``"293"`` (July 2025). Two arithmetics behind the
 same steps: float64 (:mod:`subnet.scoring.arithmetic`) and, with ``exact=True``, the runtime's
-fixed point to the last bit (:mod:`subnet.scoring.fixed`).
-
-Matrices are held as (r, n): only the r rows that have weights or bonds take part, since on the
-chain few of n neurons are validators.
+fixed point to the last bit (:mod:`subnet.scoring.fixed`). Many epochs at once, on dense arrays:
+:mod:`subnet.scoring.batch`.
 
 Source: pallets/subtensor/src/epoch/{run_epoch,math}.rs of github.com/opentensor/subtensor, at
 14bc6f9 (head) and at beda29a (293), whose owner keeps its self-weight as at head.
@@ -18,19 +16,27 @@ first is an epoch of its own, run by the caller with that mechanism's weights an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from subnet.scoring.arithmetic import ONE, Arithmetic, Floating, Integers, Numbers, Variant
-from subnet.scoring.bonds import Bonds, Market, dense, normalise, yuma1, yuma3
+from subnet.scoring import stakes
+from subnet.scoring.arithmetic import Arithmetic, Floating, Integers, Numbers, Variant
+from subnet.scoring.bonds import Bonds, Unsorted
+from subnet.scoring.dense import Ballot, Result, run
 from subnet.scoring.epoch import Bools, EpochInput, EpochOutput, EpochParams, Shares, Sparse
-from subnet.scoring.fixed import Fixed, normalise_bits
+from subnet.scoring.fixed import Fixed
+from subnet.scoring.stakes import Voters
 
 __all__ = ["EpochInput", "EpochOutput", "EpochParams", "Shares", "Sparse", "Variant", "epoch"]
 
 _FLOATING: Arithmetic = Floating()
 _FIXED: Arithmetic = Fixed()
+
+
+def arithmetic(variant: Variant, *, exact: bool) -> Arithmetic:
+    """The numbers of either form. Raises ValueError for an unknown variant."""
+    if variant not in ("head", "293"):
+        raise ValueError(f"unknown variant {variant!r}; known: head, 293")
+    return _FIXED if exact else _FLOATING
 
 
 def epoch(
@@ -46,171 +52,121 @@ def epoch(
     (``tests/scoring/test_yuma.py`` states the bounds); ``exact`` gives the chain's own integers,
     at about three times the time. Raises ValueError for an unknown variant.
     """
-    if variant not in ("head", "293"):
-        raise ValueError(f"unknown variant {variant!r}; known: head, 293")
-    rules = params or EpochParams()
-    m = _FIXED if exact else _FLOATING
-    voters = _voters(state, rules, variant)
-    weights = _live_weights(state, rules, variant, voters.permitted)
-    bonds = _live_bonds(state, rules, variant)
-    takes_part = voters.active_stake > 0
-    takes_part[weights.row] = takes_part[bonds.row] = True
-    uids = np.flatnonzero(takes_part)
-    active_stake = m.of_bits(voters.active_stake)
-
-    raw = dense(weights, uids, state.n)
-    w = m.ratio(raw, raw.sum(axis=1, keepdims=True))
-    consensus = _consensus(m, voters.active_stake[uids], rules.kappa, w)
-    clipped = np.minimum(w, consensus)
-    row_stake = active_stake[uids]
-    ranks = m.left(row_stake, clipped)
-    incentive = normalise(m, ranks)
-
-    market = Market(m, rules, variant, uids, weights, bonds, w, clipped, consensus, row_stake, incentive)
-    new_bonds, row_dividends = yuma3(market) if rules.yuma3 else yuma1(market)
-    dividends = _scatter(row_dividends, uids, state.n)
-
-    server, validator, combined = _emission(m, incentive, dividends, m.of_bits(voters.stake), active_stake)
-    vectors = {
-        "stake_weight": m.of_bits(voters.stake),
-        "consensus": consensus,
-        "incentive": incentive,
-        "dividends": dividends,
-        "validator_trust": _scatter(clipped.sum(axis=1), uids, state.n),
-        "rank": incentive,
-        "trust": m.div(ranks, m.left(row_stake, w)),
-    }
+    m, rules = arithmetic(variant, exact=exact), params or EpochParams()
+    who = stakes.voters(
+        state.stake,
+        state.tao_stake,
+        state.tao_weight,
+        state.last_update,
+        state.validator_permit,
+        state.block,
+        rules,
+        owner_is_exempt=variant == "head",
+    )
+    weights = _live_weights(state, rules, variant, who.permitted)
+    ballot = _ballot(m, state, rules, who, weights, _live_bonds(state, rules, variant))
+    result = run(m, rules, variant, ballot)
+    vectors = vectors_of(m, who, result)
+    rao = np.asarray(state.rao_emission, dtype=np.uint64)
     return EpochOutput(
         **{name: m.to_u16(v) for name, v in vectors.items()},
-        active=voters.active,
-        validator_permit=voters.new_permits,
-        pruning_scores=m.upscale(combined),
-        server_emission=m.times(server, state.rao_emission),
-        validator_emission=m.times(validator, state.rao_emission),
-        emission=m.times(combined, state.rao_emission),
-        bonds=_stored_bonds(m, new_bonds, uids, state, variant, voters),
+        active=who.active,
+        validator_permit=who.new_permits,
+        pruning_scores=m.upscale(result.combined),
+        server_emission=m.times(result.server, rao),
+        validator_emission=m.times(result.validator, rao),
+        emission=m.times(result.combined, rao),
+        bonds=_stored_bonds(m, result.bonds, ballot.uids, state, variant, who),
         floats=Shares(**{name: m.to_float(v) for name, v in vectors.items()}),
     )
 
 
-# --- who votes, and with what ---
+def vectors_of(m: Arithmetic, who: Voters, result: Result) -> dict[str, Numbers]:
+    """The vectors that are stored as u16, under their fields' names."""
+    return {
+        "stake_weight": m.of_bits(who.stake),
+        "consensus": result.consensus,
+        "incentive": result.incentive,
+        "dividends": result.dividends,
+        "validator_trust": result.validator_trust,
+        "rank": result.incentive,
+        "trust": result.trust,
+    }
 
 
-@dataclass(frozen=True)
-class _Voters:
-    """Stakes as I32F32 bits, and masks; all (n,)."""
-
-    stake: Integers
-    active_stake: Integers
-    active: Bools
-    permitted: Bools
-    new_permits: Bools
+# --- what is voted with ---
 
 
-def _voters(state: EpochInput, rules: EpochParams, variant: Variant) -> _Voters:
-    owner = rules.owner_uid if variant == "head" and (rules.owner_uid or 0) < state.n else None
-    enough = state.stake >= rules.stake_threshold
-    permitted = state.validator_permit.copy()
-    if owner is not None:
-        enough[owner] = permitted[owner] = True
-    stakes = np.where(enough, state.stake, 0).tolist()
-    total = sum(stakes)
-    # Python's integers: a stake shifted by 32 bits doesn't fit in 64
-    stake = np.array([(s << 32) // total if total else 0 for s in stakes], dtype=np.int64)
-    new_permits = _top_k(stake, rules.max_allowed_validators)
-    if owner is not None:
-        new_permits[owner] = True
-    active = state.last_update >= state.block - rules.activity_cutoff
-    active_stake = normalise_bits(np.where(active & permitted, stake, 0))
-    return _Voters(stake, active_stake, active, permitted, new_permits)
-
-
-def _top_k(stake: Integers, k: int) -> Bools:
-    """Non-zero and among the k largest; of equals the lower uid loses (``is_topk_nonzero``)."""
-    top: Bools = np.not_equal(stake, 0)
-    if stake.size >= k:
-        top[np.argsort(stake, kind="stable")[: stake.size - k]] = False
-    return top
+def last_tempo(block: int, last_step_block: int | None, rules: EpochParams, variant: Variant) -> int:
+    """The block of the epoch before: bonds on neurons that have registered since are dropped."""
+    if variant == "head" and last_step_block:
+        return last_step_block + 1
+    return max(block - rules.tempo, 0)
 
 
 def _live_weights(state: EpochInput, rules: EpochParams, variant: Variant, permitted: Bools) -> Sparse:
     """Entries of permitted rows, off the diagonal, to neurons that were there when they were set."""
-    w = state.weights.where((state.weights.row < state.n) & (state.weights.column < state.n))
-    registered = state.block_at_registration[w.column]
-    owners = (w.row == rules.owner_uid) if rules.owner_uid is not None else np.zeros(w.row.size, dtype=bool)
-    keep = permitted[w.row] & ((w.row != w.column) | owners) & (state.last_update[w.row] > registered)
+    w = state.weights.inside(state.n)
+    keep = permitted[w.row] & ((w.row != w.column) | (w.row == (-1 if rules.owner_uid is None else rules.owner_uid)))
+    keep &= state.last_update[w.row] > state.block_at_registration[w.column]
     if variant == "head" and state.oldest_commit is not None:
-        keep &= state.oldest_commit[w.row] >= registered
+        keep &= state.oldest_commit[w.row] >= state.block_at_registration[w.column]
     return w.where(keep)
 
 
 def _live_bonds(state: EpochInput, rules: EpochParams, variant: Variant) -> Sparse:
     """Stored bonds on neurons that were there in the last epoch."""
-    b = state.bonds.where((state.bonds.row < state.n) & (state.bonds.column < state.n))
-    if variant == "head" and state.last_step_block:
-        last_tempo = state.last_step_block + 1
-    else:
-        last_tempo = max(state.block - rules.tempo, 0)
-    return b.where(last_tempo > state.block_at_registration[b.column])
+    stays = last_tempo(state.block, state.last_step_block, rules, variant) > state.block_at_registration
+    b = state.bonds.inside(state.n)
+    return b if stays.all() else b.where(stays[b.column])
 
 
-# --- consensus ---
+def _ballot(
+    m: Arithmetic, state: EpochInput, rules: EpochParams, who: Voters, weights: Sparse, bonds: Sparse
+) -> Ballot:
+    """Live weights and bonds as matrices of the rows that have any."""
+    takes_part = np.zeros(state.n, dtype=bool)
+    takes_part[weights.row] = takes_part[bonds.row] = True
+    uids = np.flatnonzero(takes_part)
+    position = np.zeros(state.n, dtype=np.int64)
+    position[uids] = np.arange(uids.size)
+    w, b = (Sparse.trusted(position[s.row], s.column, s.value) for s in (weights, bonds))
+    zeros = unsorted = None
+    if rules.yuma3 and rules.liquid_alpha:
+        explicit = w.where(w.value == 0)
+        zeros = explicit.mask((uids.size, state.n)) if explicit.value.size else None
+        unsorted = None if w.ascends() and b.ascends() else Unsorted(w, b)
+    return Ballot(
+        uids=uids,
+        stake=who.stake,
+        active_stake=who.active_stake,
+        weights=w.matrix((uids.size, state.n), m.dtype),
+        bonds=b.matrix((uids.size, state.n), m.dtype),
+        zeros=zeros,
+        unsorted=unsorted,
+    )
 
 
-def _consensus(m: Arithmetic, active_stake: Integers, kappa: int, w: Numbers) -> Numbers:
-    """Stake-weighted median of each column of ``w`` (r, n) over the rows with active stake (r,): (n,).
-
-    It is the smallest weight at which the stake at and below it passes 1 - kappa. The runtime
-    searches by pivots (``weighted_median``); as sums of its stakes are exact, the order of the
-    search doesn't change what is found. A row without entries votes zero.
-    """
-    voting = active_stake > 0
-    if not voting.any():
-        return np.zeros(w.shape[1], dtype=w.dtype)
-    stake = normalise_bits(active_stake[voting])
-    minority = int(stake.sum()) - kappa * ONE // 65535
-    columns = np.ascontiguousarray(w[voting].T)
-    # one integer of weight and row sorts several times faster than an argsort
-    row_bits = int(stake.size).bit_length()
-    keys = np.sort((m.to_bits(columns) << row_bits) | np.arange(stake.size), axis=1)
-    rows = keys & ((1 << row_bits) - 1)
-    passed = np.cumsum(stake[rows], axis=1) > minority
-    at = np.where(passed[:, -1], passed.argmax(axis=1), stake.size - 1)
-    every = np.arange(columns.shape[0])
-    return np.asarray(columns[every, rows[every, at]])
-
-
-# --- what is paid and stored ---
-
-
-def _emission(
-    m: Arithmetic, incentive: Numbers, dividends: Numbers, stake: Numbers, active_stake: Numbers
-) -> tuple[Numbers, Numbers, Numbers]:
-    """Shares (n,) of servers, of validators, and of both; by stake if nobody earned anything."""
-    combined = incentive + dividends
-    total = combined.sum()
-    if total == 0:
-        by_stake = active_stake if active_stake.any() else stake
-        return incentive, by_stake, by_stake
-    return m.div(incentive, total), m.div(dividends, total), m.div(combined, total)
-
-
-def _scatter(rows: Numbers, uids: Integers, n: int) -> Numbers:
-    out = np.zeros(n, dtype=rows.dtype)
-    out[uids] = rows
-    return out
+# --- what is stored ---
 
 
 def _stored_bonds(
-    m: Arithmetic, new: Bonds, uids: Integers, state: EpochInput, variant: Variant, voters: _Voters
+    m: Arithmetic, new: Bonds, uids: Integers, state: EpochInput, variant: Variant, who: Voters
 ) -> Sparse:
-    """New rows where the new permit is given; 293 leaves rows of those who never had one as they were."""
-    row = uids[new.row]
-    permitted = voters.new_permits[row]
-    stored = m.to_u16(new.share[permitted]).astype(np.int64)
-    bonds = Sparse.trusted(row[permitted], new.column[permitted], stored)
-    if variant == "head":
-        return bonds
+    """New rows where the new permit is given; 293 leaves rows of those who never had one as they were.
+
+    Rows of uids that aren't there any more are nobody's to write.
+    """
+    held = new.held & who.new_permits[uids][:, None]
+    if new.order is None:
+        row = np.repeat(np.arange(uids.size), np.count_nonzero(held, axis=1))
+        column = np.broadcast_to(np.arange(state.n), held.shape)[held]
+        share = new.share[held]
+    else:
+        kept = new.order.where(held[new.order.row, new.order.column])
+        row, column = kept.row, kept.column
+        share = new.share[row, column]
+    bonds = Sparse.trusted(uids[row], column, m.to_u16(share).astype(np.int64))
     untouched = np.ones(max(state.n, int(state.bonds.row.max(initial=-1)) + 1), dtype=bool)
-    untouched[: state.n] = ~(voters.new_permits | voters.permitted)
-    return bonds.joined(state.bonds.where(untouched[state.bonds.row]))
+    untouched[: state.n] = ~(who.new_permits | who.permitted) & (variant == "293")
+    return bonds.joined(state.bonds.where(untouched[state.bonds.row])) if untouched.any() else bonds

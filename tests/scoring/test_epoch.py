@@ -135,7 +135,8 @@ def test_bonds_on_the_newly_registered_are_dropped() -> None:
 def test_a_lost_permit_clears_bonds_and_293_keeps_rows_that_never_had_one() -> None:
     bonds = {0: [(2, 9)], 1: [(2, 9)], 7: [(2, 9)]}
     state = subnet(3, stake=[0, 0, 5], bonds=bonds, validator_permit=[True, False, True])
-    assert epoch(state, variant="head").bonds.rows() == {}
+    # 7 is no uid of three neurons: nobody writes its row
+    assert epoch(state, variant="head").bonds.rows() == {7: [(2, 9)]}
     assert epoch(state, variant="293").bonds.rows() == {1: [(2, 9)], 7: [(2, 9)]}
 
 
@@ -185,7 +186,10 @@ def test_an_unknown_variant_is_refused() -> None:
         ({"stake": [2**64 - 1, 1]}, "a stake is not below"),
         ({"last_update": [1]}, "last_update has shape"),
         ({"validator_permit": [True]}, "validator_permit has shape"),
-        ({"rao_emission": -1}, "rao_emission is negative"),
+        ({"rao_emission": -1}, "rao_emission is -1, expected a u64"),
+        ({"rao_emission": 2**64}, "expected a u64"),
+        ({"tao_stake": [1]}, "tao_stake has shape"),
+        ({"tao_weight": -1}, "tao_weight is -1, expected a u64"),
     ],
 )
 def test_a_state_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
