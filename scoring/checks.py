@@ -24,6 +24,7 @@ LARGEST: Final = 1e150
 """The largest magnitude: its square, and the sum of a billion such squares, are still finite."""
 
 _SHOWN: Final = 40
+_EXACT: Final = 2**53
 
 
 def floats(name: str, values: npt.ArrayLike, *, ndim: int | None = None, least: int = 1) -> Floats:
@@ -37,9 +38,13 @@ def floats(name: str, values: npt.ArrayLike, *, ndim: int | None = None, least: 
     return array
 
 
-def numbers(name: str, values: npt.ArrayLike, *, ndim: int | None = None, least: int = 1) -> Floats:
-    """As :func:`floats`, but NaN and infinities pass."""
+def numbers(
+    name: str, values: npt.ArrayLike, *, ndim: int | None = None, least: int = 1, exact: bool = False
+) -> Floats:
+    """As :func:`floats`, but NaN and infinities pass. With ``exact`` integers that float64 would round are refused."""
     array = _array(name, values)
+    if exact and array.dtype.kind in "iu" and array.size and max(int(array.max()), -int(array.min())) > _EXACT:
+        raise ValueError(f"{name} holds an integer beyond 2**53, which would be compared rounded")
     if array.dtype.kind not in "biuf" and array.dtype.name not in {"bfloat16"}:
         raise ValueError(f"{name} is of dtype {array.dtype}, expected real numbers")
     if ndim is not None and array.ndim != ndim:

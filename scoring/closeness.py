@@ -71,7 +71,7 @@ def within_tolerance(
     """
     checks.between("relative", relative, 0, checks.LARGEST)
     checks.between("absolute", absolute, 0, checks.LARGEST)
-    said = checks.numbers("answer", answer)
+    said = checks.numbers("answer", answer, exact=True)
     truth = checks.floats("expected", expected)
     _pair(said, truth)
     with np.errstate(invalid="ignore", over="ignore"):

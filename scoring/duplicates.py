@@ -129,7 +129,7 @@ def pairs(n: int, similarity: Any, threshold: float) -> Matches:
 
 
 def _answers(answers: npt.ArrayLike) -> Floats:
-    values = checks.numbers("answers", answers, ndim=2)
+    values = checks.numbers("answers", answers, ndim=2, exact=True)
     _bounded(len(values))
     return values
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subnet.lab.report import Report, Verdict
-from subnet.lab.tasks import Floats
+from subnet.scoring.moving import sliding_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _PAYS, _LOSES, _HONEST = "#d55e00", "#0072b2", "#7f7f7f"
 SHOWN = 12
 """Attacks whose lines are drawn: those that gain most."""
+SMOOTHED = 5
+"""Epochs that a point of such a line is the mean of."""
 
 
 def draw(report: Report, path: Path) -> Path:
@@ -69,21 +71,15 @@ def _gains(axes: Axes, report: Report) -> None:
 
 
 def _income(axes: Axes, verdict: Verdict) -> None:
-    axes.plot(smooth(verdict.honest), color=_HONEST, linewidth=1.4, label="honest")
-    axes.plot(smooth(verdict.paid), color=_PAYS if verdict.pays else _LOSES, linewidth=1.6, label="attack")
+    axes.plot(sliding_mean(verdict.honest, SMOOTHED), color=_HONEST, linewidth=1.4, label="honest")
+    colour = _PAYS if verdict.pays else _LOSES
+    axes.plot(sliding_mean(verdict.paid, SMOOTHED), color=colour, linewidth=1.6, label="attack")
     axes.set_title(verdict.attack, fontsize=9, loc="left")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.1%}")
     axes.tick_params(labelsize=8)
     axes.legend(fontsize=7, frameon=False)
     _plain(axes)
-
-
-def smooth(series: Floats, window: int = 5) -> Floats:
-    """The mean of each epoch and the ones before it, up to ``window``."""
-    width = min(window, series.size)
-    sums = np.convolve(series, np.ones(width))[: series.size]
-    return np.asarray(sums / np.minimum(np.arange(1, series.size + 1), width))
 
 
 def _plain(axes: Axes) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from subnet.lab.tasks import Floats
 from subnet.lab.trials import Outcome
+from subnet.scoring.intervals import bootstrap
 
 CONFIDENCE = 0.95
 
@@ -25,17 +26,12 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Estimate:
-        """By the percentile bootstrap (Efron 1979) of ``scipy.stats.bootstrap``."""
+        """By the percentile bootstrap (Efron 1979)."""
         sample = np.asarray(values, dtype=np.float64)
         mean = float(sample.mean())
-        if sample.size < 2 or not np.isfinite(sample).all() or np.ptp(sample) == 0:
+        if sample.size < 2 or not np.isfinite(sample).all():
             return cls(mean, mean, mean)
-        from scipy.stats import bootstrap
-
-        found = bootstrap(
-            (sample,), np.mean, confidence_level=CONFIDENCE, method="percentile", rng=np.random.default_rng(0)
-        ).confidence_interval
-        return cls(mean, float(found.low), float(found.high))
+        return cls(*bootstrap(sample, confidence=CONFIDENCE, method="percentile", resamples=9999))
 
     def as_dict(self) -> dict[str, float | None]:
         return {"mean": finite(self.mean), "low": finite(self.low), "high": finite(self.high)}

@@ -81,6 +81,7 @@ def test_identical_partitions(answers: list[bytes | str]) -> None:
         (lambda: agreeing([1.0]), "expected 2 dimension"),
         (lambda: agreeing(np.zeros((4097, 1))), "4097 answers"),
         (lambda: agreeing(np.zeros((2000, 600))), "take fewer columns"),
+        (lambda: agreeing([[2**60], [2**60 + 1]]), "beyond 2"),
         (lambda: agreeing([[1.0]], 1.1), "threshold is 1.1"),
         (lambda: agreeing([[1.0]], relative=2), "relative is 2"),
         (lambda: aligned(np.zeros((4096, 1200))), "take fewer columns"),

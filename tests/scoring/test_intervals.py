@@ -53,7 +53,7 @@ def test_fisher_by_hand_and_by_scipy() -> None:
 
 
 def test_bootstrap_is_efron_and_tibshiranis() -> None:
-    # "An Introduction to the Bootstrap", 1993, table 14.2: variance of the spatial data, 90%, 2,000 resamples
+    # "An Introduction to the Bootstrap", 1993, chapter 14: variance of the spatial data, 90%, 2,000 resamples
     spatial = [48, 36, 20, 29, 42, 42, 20, 42, 22, 41, 45, 14, 6, 0, 33, 28, 34, 4, 32, 24, 47, 41, 24, 26, 30, 41]
     found = bootstrap(spatial, np.var, confidence=0.9, resamples=10_000)
     assert found == pytest.approx((171.5, 115.8, 259.6), abs=5)

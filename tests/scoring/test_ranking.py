@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from subnet.errors import MissingExtra
 from subnet.scoring.ranking import Skill, bradley_terry, elo, elo_expected, openskill
 
-# American League 1987, Agresti, Categorical Data Analysis, table 10.10: wins of the row's team over the column's
+# American League 1987, Agresti, Categorical Data Analysis: wins of the row's team over the column's
 TEAMS = ["Milwaukee", "Detroit", "Toronto", "New York", "Boston", "Cleveland", "Baltimore"]
 WINS = [
     [0, 7, 9, 7, 7, 9, 11],
@@ -24,7 +24,7 @@ WINS = [
     [4, 4, 5, 6, 6, 0, 6],
     [2, 4, 1, 3, 1, 7, 0],
 ]
-# against Baltimore: Turner and Firth, "Bradley-Terry Models in R: The BradleyTerry2 Package", JSS 2012, section 1.2
+# against Baltimore: Turner and Firth, "Bradley-Terry Models in R: The BradleyTerry2 Package", JSS 2012
 STRENGTHS = [1.5814, 1.4364, 1.2945, 1.2476, 1.1077, 0.6839, 0.0]
 
 
