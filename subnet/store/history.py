@@ -139,18 +139,20 @@ class History:
         limit: int,
         *,
         after: int = 0,
+        moved: bool = False,
         failed: bool = False,
         begin: float | None = None,
         end: float | None = None,
     ) -> list[tuple[Round, Result]]:
         """What one miner got in the last ``limit`` rounds it was part of, oldest first.
 
-        Only rounds with a number above ``after``; ``failed`` ones only; ended from unix time ``begin`` to ``end``.
+        Only rounds with a number above ``after``; those that ``moved`` its score; those whose queries ``failed``;
+        ended from unix time ``begin`` to ``end``.
         """
         rows = self._all(
             _RESULTS_IN_ROUNDS + " AND hotkey = ?2 AND round.id > ?3 AND (NOT ?4 OR reason IS NOT NULL)"
-            " AND ended >= ?5 AND ended <= ?6 ORDER BY round.id DESC LIMIT ?7",
-            (self._id, hotkey, after, failed, *_span(begin, end), limit),
+            " AND ended >= ?5 AND ended <= ?6 AND (NOT ?8 OR moving IS NOT NULL) ORDER BY round.id DESC LIMIT ?7",
+            (self._id, hotkey, after, failed, *_span(begin, end), limit, moved),
         )
         return [(_round(row[:_ROUND_WIDTH]), Result(*row[_ROUND_WIDTH:])) for row in reversed(rows)]
 

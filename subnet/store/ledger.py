@@ -42,8 +42,7 @@ class Ledger(History):
 
     ``keep_days`` and ``keep_receipts_days`` bound how long rounds, weights and receipts are kept, and so
     the file: a result takes about 100 bytes, a receipt 900; 256 miners asked every 12 s are 190 MB of
-    results and 1.7 GB of receipts a day. With ``window`` the last so many scores of each miner stay, whatever
-    their age.
+    results and 1.7 GB of receipts a day.
     """
 
     def __init__(
@@ -55,10 +54,9 @@ class Ledger(History):
         validator: Hotkey,
         keep_days: float = 7.0,
         keep_receipts_days: float = 1.0,
-        window: int = 0,
     ) -> None:
         self.path = Path(path).expanduser()
-        self.keep_days, self.keep_receipts_days, self.window = keep_days, keep_receipts_days, window
+        self.keep_days, self.keep_receipts_days, self.window = keep_days, keep_receipts_days, 0
         self._lock = threading.RLock()
         self._db, self._guard = open_writer(self.path, STEPS)
         try:
@@ -79,6 +77,24 @@ class Ledger(History):
                 "SELECT id FROM ledger WHERE genesis = ? AND netuid = ? AND validator = ?", key
             ).fetchone()
             return int(row[0])
+
+    def keep_window(self, window: int) -> None:
+        """From now on keep the last ``window`` scores of each miner apart, whatever their age.
+
+        What the rounds in the ledger hold of them is taken over, so that a window that is switched on, or made longer,
+        does not begin empty.
+        """
+        self.window = window
+        with self._write():
+            if not window:
+                self._db.execute("DELETE FROM sample WHERE ledger = ?", (self._id,))
+            for score in self.scores().values() if window else ():
+                told = self.results_of(score.hotkey, min(window, score.rounds), after=score.since - 1, moved=True)
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO sample VALUES (?, ?, ?, ?)",
+                    [(self._id, score.hotkey, r.id, result.score) for r, result in told],
+                )
+                self._trim_samples(score.hotkey)
 
     def next_round(self) -> int:
         """The number that the next round will be recorded under; numbers are never used twice."""
@@ -172,10 +188,14 @@ class Ledger(History):
         self._db.executemany(
             "INSERT INTO sample VALUES (?, ?, ?, ?)", [(self._id, r.hotkey, number, r.score) for r in counted]
         )
-        self._db.executemany(
+        for result in counted:
+            self._trim_samples(result.hotkey)
+
+    def _trim_samples(self, hotkey: Hotkey) -> None:
+        self._db.execute(
             "DELETE FROM sample WHERE ledger = ?1 AND hotkey = ?2 AND round <= (SELECT round FROM sample"
             " WHERE ledger = ?1 AND hotkey = ?2 ORDER BY round DESC LIMIT 1 OFFSET ?3)",
-            [(self._id, r.hotkey, self.window) for r in counted],
+            (self._id, hotkey, self.window),
         )
 
     def drop(self, hotkeys: Iterable[Hotkey]) -> None:

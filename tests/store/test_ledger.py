@@ -43,7 +43,10 @@ ME = Hotkey("5Validator")
 
 def ledger(path: Path, **options: Any) -> Ledger:
     chosen = {"genesis_hash": GENESIS, "netuid": Netuid(2), "validator": ME, **options}
-    return Ledger(path, **chosen)
+    window = chosen.pop("window", 0)
+    made = Ledger(path, **chosen)
+    made.keep_window(window)
+    return made
 
 
 def round_of(number: int, **fields: Any) -> Round:

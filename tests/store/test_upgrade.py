@@ -26,7 +26,9 @@ def old(tmp_path: Path) -> Path:
 
 
 def opened(path: Path) -> Ledger:
-    return Ledger(path, genesis_hash=GENESIS, netuid=Netuid(2), validator=ME, window=2)
+    made = Ledger(path, genesis_hash=GENESIS, netuid=Netuid(2), validator=ME)
+    made.keep_window(2)
+    return made
 
 
 def test_what_an_old_file_holds_is_all_there(old: Path) -> None:
@@ -57,7 +59,7 @@ def test_an_old_file_goes_on_with_what_is_new(old: Path) -> None:
     with History(old) as seen:
         assert seen.last_round() == organic
         assert seen.scores()[Hotkey("5A")] == score
-        assert seen.samples() == {"5A": [1.0]}
+        assert seen.samples() == {"5A": [1.0, 1.0], "5B": [0.0]}  # what the old rounds hold is taken over
         assert seen.notes() == {"turn": "130"}
 
 

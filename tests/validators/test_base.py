@@ -13,7 +13,7 @@ from subnet.errors import ConfigError, DeclarationError
 from subnet.synapse import Message, Synapse
 from subnet.types import Hotkey, Neuron, Uid
 from subnet.validators import Validator
-from subnet.validators.base import MAX_RECEIPTS, begin_journal
+from subnet.validators.journal import MAX_RECEIPTS, begin_journal
 from tests.memory_chain import metagraph_of, neuron
 
 

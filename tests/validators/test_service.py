@@ -7,135 +7,20 @@ import logging
 import math
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from subnet import service as shared
-from subnet.dendrite import Failure, Ok, Reason
 from subnet.errors import NotRegistered, StoreError
 from subnet.keys import load_key
 from subnet.store import History, Ledger
-from subnet.synapse import Message, Synapse
-from subnet.telemetry import Metrics
 from subnet.types import Hotkey, Neuron, Uid
-from subnet.validators import Validator, ValidatorService
-from subnet.validators import service as under_test
+from subnet.validators import ValidatorService
 from tests.memory_chain import NETUID, MemoryChain, neuron
+from tests.validators.bench import KEY, Answers, Asks, Bench, Trick
 from tests.waiting import until
-
-KEY = load_key("//Validator")
-ME = Hotkey(KEY.ss58_address)
-
-
-class Pong(Message):
-    worth: float
-
-
-class Ping(Synapse[Pong]):
-    text: str
-
-
-class Answers:
-    """Every miner answers what ``worth`` says (None: it can't be reached)."""
-
-    def __init__(self) -> None:
-        self.worth: dict[str, float | None] = {}
-        self.asked: list[list[str]] = []
-
-    async def query(self, peers: Sequence[Neuron], request: Any, *, timeout: float | None = None) -> list[Any]:
-        self.asked.append([peer.hotkey for peer in peers])
-        results: list[Ok[Pong] | Failure] = []
-        for peer in peers:
-            worth = self.worth.get(peer.hotkey)
-            if worth is None:
-                results.append(Failure(peer.uid, peer.hotkey, Reason.UNREACHABLE, "", "", 0.1))
-            else:
-                results.append(Ok(peer.uid, peer.hotkey, Pong(worth=worth), 0.2, None))
-        return results
-
-
-Trick = Callable[["Asks", Sequence[Neuron]], Any]
-
-
-class Asks(Validator):
-    """Scores what miners answer; ``tricks`` replace its next rounds, one after the other."""
-
-    interval = 0.0
-    alpha = 0.5
-    tricks: list[Trick]
-
-    def load(self) -> None:
-        self.tricks = []
-        self.rounds = 0
-
-    async def round(self, peers: Sequence[Neuron]) -> Mapping[Uid, float]:
-        self.rounds += 1
-        if self.tricks:
-            result = self.tricks.pop(0)(self, peers)
-            return await result if asyncio.iscoroutine(result) else result  # type: ignore[no-any-return]
-        return await self.honest(peers)
-
-    async def honest(self, peers: Sequence[Neuron]) -> Mapping[Uid, float]:
-        replies = await self.query(peers, Ping(text=""))
-        return {r.uid: r.value.worth if isinstance(r, Ok) else 0.0 for r in replies}
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(shared, "LONGEST_PAUSE", 0.01)
-    monkeypatch.setattr(shared, "_BREATH", 0.001)
-    monkeypatch.setattr(under_test, "_IDLE", 0.001)
-    monkeypatch.setattr(under_test, "GRACE", 0.05)
-
-
-@pytest.fixture
-def chain() -> MemoryChain:
-    return MemoryChain([neuron(ME, validator_permit=True, axon=None), neuron("5A"), neuron("5B")])
-
-
-class Bench:
-    """A validator service whose rounds come one by one, when the test says so."""
-
-    def __init__(self, chain: MemoryChain, path: Path) -> None:
-        self.chain, self.path, self.answers = chain, path, Answers()
-        self.answers.worth = {"5A": 1.0, "5B": 0.5}
-        self.metrics = Metrics(netuid=2, hotkey=ME, role="validator")
-        self.asks = Asks()
-        self.service = ValidatorService(
-            self.asks, chain, KEY, NETUID, path=path, querier=self.answers, metrics=self.metrics
-        )
-
-    async def begin(self) -> Bench:
-        """Everything that start() does but the loops."""
-        await self.service.follower.registered()
-        self.service._ledger = ledger = self.service._open()
-        self.service.scores = ledger.scores()
-        self.asks.use(self.answers)
-        self.asks.load()
-        return self
-
-    async def one(self, *tricks: Trick) -> None:
-        self.asks.tricks = list(tricks)
-        await self.service._round()
-
-    @property
-    def values(self) -> dict[str, float]:
-        return {hotkey: score.value for hotkey, score in self.service.scores.items()}
-
-    def on_disk(self) -> dict[str, float]:
-        with History(self.path) as seen:
-            return {hotkey: score.value for hotkey, score in seen.scores().items()}
-
-
-@pytest.fixture
-async def bench(chain: MemoryChain, tmp_path: Path) -> AsyncIterator[Bench]:
-    made = await Bench(chain, tmp_path / "v.sqlite").begin()
-    yield made
-    await made.service.stop()
 
 
 def events(caplog: pytest.LogCaptureFixture, name: str) -> list[Any]:
@@ -342,8 +227,6 @@ async def test_scores_do_not_move_in_memory_unless_they_did_on_disk(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bench.one()
-    ledger = bench.service._ledger
-    assert ledger is not None
 
     def full(*_: Any) -> bool:
         raise StoreError("disk full")

@@ -14,7 +14,7 @@ from subnet.receipts import Receipt
 from subnet.synapse import Message, Synapse
 from subnet.types import AxonInfo, Hotkey, Netuid, Neuron, Uid
 from subnet.validators import Validator
-from subnet.validators.base import Heard, begin_journal
+from subnet.validators.journal import Heard, begin_journal
 
 MINER = Keypair.create_from_uri("//Miner")
 CALLER = Keypair.create_from_uri("//Caller")
