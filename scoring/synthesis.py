@@ -30,7 +30,7 @@ from subnet.scoring.synthesis_rewards import (
     worker_scores,
 )
 from subnet.scoring.synthesis_state import State, ValueBundle, unknown
-from subnet.scoring.synthesis_weights import Floats, Params, initial_regret, mad_scale
+from subnet.scoring.synthesis_weights import MAX_VALUE, Floats, Params, initial_regret, mad_scale
 
 __all__ = ["Outcome", "Params", "State", "Synthesis", "Synthesiser", "ValueBundle", "learn", "synthesise"]
 
@@ -122,12 +122,12 @@ def learn(
 def _entropies(
     averages: tuple[Floats, Floats, Floats], present: tuple[Floats, Floats, Floats], params: Params
 ) -> tuple[float, float, float]:
-    """Of those who were there. Forecasters of a lone inferer have nothing to choose from: 0."""
+    """Of those who were there. No forecasters have 0, nor have those of a lone inferer: there is no choice."""
     there = [np.isfinite(fractions) for fractions in present]
     inferers, forecasters, reputers_ = (
         entropy(average[mask], params) for average, mask in zip(averages, there, strict=True)
     )
-    return inferers, forecasters if there[0].sum() != 1 else 0.0, reputers_
+    return inferers, forecasters if there[0].sum() > 1 and there[1].any() else 0.0, reputers_
 
 
 def _with_regrets(state: State, losses: ValueBundle, weights: Floats, params: Params) -> State:
@@ -223,8 +223,8 @@ class Synthesiser:
     def learn(self, truth: float, /) -> None:
         """Take the truth for what was last predicted. ValueError for one that isn't finite, or with no prediction."""
         synthesis = self._pending()
-        if not np.isfinite(truth):
-            raise ValueError(f"truth is {truth}, expected a finite number")
+        if not abs(truth) <= MAX_VALUE:
+            raise ValueError(f"truth is {truth}, expected a number of at most {MAX_VALUE:g}")
         errors = synthesis.inferences.flat() - float(truth)
         losses = np.log10(np.maximum(errors**2, self.loss_floor))
         reports = ValueBundle.of_flat(losses[np.newaxis], self.state.inferers, self.state.forecasters)
@@ -242,6 +242,6 @@ def _array(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.shape != shape:
         raise ValueError(f"{name} has the shape {array.shape}, expected {shape}")
-    if np.isinf(array).any():
-        raise ValueError(f"{name} has an infinite number")
+    if (np.abs(array) > MAX_VALUE).any():
+        raise ValueError(f"{name} has a number beyond {MAX_VALUE:g}")
     return array

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subnet.scoring.synthesis_weights import Floats, Params
+from subnet.scoring.synthesis_weights import Floats, Params, weighted_mean
 
 GRADIENT_STEP = 0.001
 
@@ -30,10 +30,7 @@ class Reputation:
 
 def stake_weighted(losses: Floats, stakes: Floats) -> Floats:
     """The mean of (R, D) log10 losses weighted by (R,) stakes, (D,): a reputer counts where it reported."""
-    weight = np.where(np.isfinite(losses), stakes[:, np.newaxis], 0.0)
-    total = weight.sum(axis=0)
-    summed = (weight * np.nan_to_num(losses)).sum(axis=0)
-    return np.asarray(np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0))
+    return weighted_mean(losses.T, stakes)
 
 
 def reputers(losses: Floats, stakes: Floats, listening: Floats, params: Params) -> Reputation:

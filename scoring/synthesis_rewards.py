@@ -117,8 +117,10 @@ def split(
     chi = 0.1 if ratio < 0 else 0.5 if ratio >= 1 else 0.4 * ratio + 0.1
     f = entropies[0]
     g, h = (0.0 if np.isnan(value) else value for value in entropies[1:])
-    gamma = (f + g) / ((1 - chi) * f + chi * g)
     total = f + g + h
+    if f + g == 0:  # one worker of many had all: no entropy to share by
+        return Split(task_score, ratio, chi, 0.0 if total else 1.0, 0.0, h / total if total else 0.0)
+    gamma = (f + g) / ((1 - chi) * f + chi * g)
     return Split(task_score, ratio, chi, (1 - chi) * gamma * f / total, chi * gamma * g / total, h / total)
 
 

@@ -7,6 +7,7 @@ NaN stands for what is not there: a worker who sent nothing, a regret never set,
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,15 +40,15 @@ class ValueBundle:
     def flat(self) -> Floats:
         """All values along the last axis, in the order of the fields: (..., 2 + I + F + F I + N + F)."""
         lead = np.shape(self.network)
-        parts = [np.reshape(getattr(self, field.name), (*lead, -1)) for field in fields(self)]
-        return np.concatenate(parts, axis=-1)
+        values = [np.asarray(getattr(self, field.name)) for field in fields(self)]
+        return np.concatenate([value.reshape(*lead, prod(value.shape[len(lead) :])) for value in values], axis=-1)
 
     @classmethod
     def of_flat(cls, flat: Floats, inferers: int, forecasters: int) -> ValueBundle:
         """The bundle that :meth:`flat` made ``flat`` of."""
         lead = flat.shape[:-1]
         shapes = bundle_shapes(inferers, forecasters)
-        ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+        ends = np.cumsum([prod(shape) for shape in shapes.values()])
         parts = np.split(flat, ends[:-1], axis=-1)
         return cls(
             **{name: part.reshape(lead + shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}

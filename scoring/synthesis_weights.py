@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+MAX_VALUE = 1e100
+"""What is taken for a number: squares of it, and sums of those, stay in a float."""
 MAX_INFERERS, MAX_FORECASTERS, MAX_REPUTERS = 32, 6, 6
 PERCENTILES = (2.28, 15.87, 50.0, 84.13, 97.72)
 """One and two standard deviations of a normal distribution, and its middle."""
@@ -68,12 +70,14 @@ class Params:
 
 def potential(x: Any, p: float = 3.0, c: float = 0.75) -> Floats:
     """phi(x) = ln(1 + e^(p (x - c))), elementwise and without overflow."""
-    return np.asarray(np.logaddexp(0.0, p * (np.asarray(x, dtype=np.float64) - c)))
+    with np.errstate(invalid="ignore"):  # NaN passes through
+        return np.asarray(np.logaddexp(0.0, p * (np.asarray(x, dtype=np.float64) - c)))
 
 
 def slope(x: Any, p: float = 3.0, c: float = 0.75) -> Floats:
     """phi'(x) = p / (e^(p (c - x)) + 1), elementwise and without overflow."""
-    return np.asarray(p * np.exp(-np.logaddexp(0.0, p * (c - np.asarray(x, dtype=np.float64)))))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(p * np.exp(-np.logaddexp(0.0, p * (c - np.asarray(x, dtype=np.float64)))))
 
 
 def std_scale(regrets: Floats, epsilon: float) -> Floats:

@@ -8,9 +8,13 @@ command's own default last; a netuid has none. The dispatcher acts on ``verbose`
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from subnet.errors import ConfigError
 
 ENDPOINT = "ws://127.0.0.1:9944"
 
@@ -56,3 +60,18 @@ LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON lines. [env:
 def print_json(value: Any) -> None:
     """One JSON document on stdout, ended by a newline and flushed."""
     typer.echo(json.dumps(value, default=str))
+
+
+def case_bytes(case: Path, limit: int) -> bytes:
+    """A case file, or stdin for ``-``. ConfigError where it can't be read or is larger than ``limit`` bytes."""
+    try:
+        if str(case) == "-":
+            data = sys.stdin.buffer.read(limit + 1)
+        else:
+            with case.open("rb") as file:
+                data = file.read(limit + 1)
+    except OSError as error:
+        raise ConfigError(f"{case} can't be read: {error.strerror}", remedy="Check the path.") from error
+    if len(data) > limit:
+        raise ConfigError(f"{case} is larger than {limit} bytes", remedy="Give one epoch a file.")
+    return data

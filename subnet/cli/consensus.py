@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from subnet.cli.common import Json, LogJson, Verbose, print_json
+from subnet.cli.common import Json, LogJson, Verbose, case_bytes, print_json
 from subnet.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def command(
     from subnet.scoring.yuma import epoch
 
     try:
-        state, params = read_case(_bytes(case))
+        state, params = read_case(case_bytes(case, MAX_FILE))
         out = epoch(state, params, variant, exact=exact)
     except ValueError as error:
         raise ConfigError(
@@ -49,20 +48,6 @@ def command(
         print_json(outcome(out))
     else:
         _table(out, f"Yuma {3 if params.yuma3 else 1}, {variant}, {'exact' if exact else 'float'}, block {state.block}")
-
-
-def _bytes(case: Path) -> bytes:
-    try:
-        if str(case) == "-":
-            data = sys.stdin.buffer.read(MAX_FILE + 1)
-        else:
-            with case.open("rb") as file:
-                data = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise ConfigError(f"{case} can't be read: {error.strerror}", remedy="Check the path.") from error
-    if len(data) > MAX_FILE:
-        raise ConfigError(f"{case} is larger than {MAX_FILE} bytes", remedy="Give one epoch a file.")
-    return data
 
 
 def _table(out: EpochOutput, title: str) -> None:
