@@ -109,16 +109,15 @@ def split(
 ) -> Split:
     """The tasks' shares of the reward.
 
-    ``scores``: the inferers', (I,). ``entropies``: of inferers, forecasters and reputers; NaN for a task without
-    anybody counts as 0, unless it is the inferers'. ``previous_ratio``: tau before.
+    ``scores``: the inferers', (I,). ``entropies``: of inferers, forecasters and reputers; NaN, of a task that
+    nobody did or that has no scores, counts as 0. ``previous_ratio``: tau before.
     """
     task_score = float(losses.naive - losses.network)
     ratio = _score_ratio(task_score, scores, previous_ratio, params.task_reward_alpha)
     chi = 0.1 if ratio < 0 else 0.5 if ratio >= 1 else 0.4 * ratio + 0.1
-    f = entropies[0]
-    g, h = (0.0 if np.isnan(value) else value for value in entropies[1:])
+    f, g, h = (0.0 if np.isnan(value) else value for value in entropies)
     total = f + g + h
-    if f + g == 0:  # one worker of many had all: no entropy to share by
+    if f + g == 0:  # no scores, or one worker of many had all: nothing to share by
         return Split(task_score, ratio, chi, 0.0 if total else 1.0, 0.0, h / total if total else 0.0)
     gamma = (f + g) / ((1 - chi) * f + chi * g)
     return Split(task_score, ratio, chi, (1 - chi) * gamma * f / total, chi * gamma * g / total, h / total)

@@ -144,7 +144,7 @@ def weighted_percentiles(values: Floats, weight: Floats, percentiles: tuple[floa
     straight lines between. NaN where nobody has weight.
     """
     heard = np.isfinite(values) & (weight >= 0)
-    order = np.argsort(values[heard], kind="stable")
+    order = np.lexsort((weight[heard], values[heard]))  # ties by weight: nobody's number decides
     sorted_values, sorted_weight = values[heard][order], weight[heard][order]
     total = np.cumsum(sorted_weight)
     if not len(total) or total[-1] <= 0:

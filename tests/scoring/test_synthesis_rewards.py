@@ -120,6 +120,7 @@ def test_a_task_that_nobody_does_has_no_share() -> None:
     found = share(-1.5, (1.0, 0.0, NAN))
     assert (found.inferers, found.forecasters, found.reputers) == pytest.approx((1.0, 0.0, 0.0))
     assert share(-1.5, (0.0, 0.0, 1.0)).reputers == 1.0
+    assert share(-1.5, (NAN, 0.0, 1.0)).inferers == 0.0
     assert share(-1.5, (0.0, 0.0, 0.0)).inferers == 1.0
 
 

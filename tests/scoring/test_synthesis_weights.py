@@ -106,6 +106,12 @@ def test_percentiles_by_hand() -> None:
     assert weighted_percentiles(np.array([7.0, np.nan]), np.ones(2)) == pytest.approx([7.0] * 5)
 
 
+def test_equal_values_stand_by_their_weights() -> None:
+    values, weight = np.array([1.0, 1.0, 2.0]), np.array([1.0, 3.0, 1.0])
+    found = weighted_percentiles(values, weight)
+    assert weighted_percentiles(values[[1, 0, 2]], weight[[1, 0, 2]]).tolist() == found.tolist()
+
+
 def test_a_new_worker_begins_low() -> None:
     regrets = np.array([0.0, 1.0, 2.0, np.nan])
     assert initial_regret(regrets, Params()) == pytest.approx(0.5 + (0.75 - 8.25 / 3) * (1.0 + 0.01))
