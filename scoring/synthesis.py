@@ -22,10 +22,10 @@ from subnet.scoring.synthesis_inferences import Synthesis, synthesise
 from subnet.scoring.synthesis_reputers import Reputation, reputers, stake_weighted
 from subnet.scoring.synthesis_rewards import (
     Split,
-    entropy,
     reputer_fractions,
     smooth,
     split,
+    task_entropy,
     worker_fractions,
     worker_scores,
 )
@@ -125,7 +125,7 @@ def _entropies(
     """Of those who were there. No forecasters have 0, nor have those of a lone inferer: there is no choice."""
     there = [np.isfinite(fractions) for fractions in present]
     inferers, forecasters, reputers_ = (
-        entropy(average[mask], params) for average, mask in zip(averages, there, strict=True)
+        task_entropy(average[mask], params) for average, mask in zip(averages, there, strict=True)
     )
     return inferers, forecasters if there[0].sum() > 1 and there[1].any() else 0.0, reputers_
 

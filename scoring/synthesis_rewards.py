@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from subnet.scoring.entropy import effective_number, entropy
 from subnet.scoring.synthesis_state import ValueBundle
 from subnet.scoring.synthesis_weights import Floats, Params, potential
 
@@ -87,7 +88,7 @@ def smooth(fractions: Floats, previous: Floats, alpha: float) -> Floats:
     return np.where(np.isnan(fractions), previous, _shares(average))
 
 
-def entropy(fractions: Floats, params: Params) -> float:
+def task_entropy(fractions: Floats, params: Params) -> float:
     """How evenly a task is done by many: -sum f ln f x (N_eff / N)^beta, N_eff = 1 / sum f^2, over those there.
 
     It gives a task weight, and splitting oneself in two adds less than it seems. One participant has a fixed
@@ -96,8 +97,7 @@ def entropy(fractions: Floats, params: Params) -> float:
     f = fractions[np.isfinite(fractions)]
     if len(f) < 2:
         return params.entropy_single_participant if len(f) else float("nan")
-    logs = np.log(f, out=np.zeros_like(f), where=f > 0)
-    return float(-(f @ logs) * (1.0 / (f @ f) / len(f)) ** params.beta_entropy)
+    return float(entropy(f) * (effective_number(f, order=2) / len(f)) ** params.beta_entropy)
 
 
 def split(

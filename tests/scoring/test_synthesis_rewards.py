@@ -9,10 +9,10 @@ import pytest
 
 from subnet.scoring.synthesis_rewards import (
     Split,
-    entropy,
     reputer_fractions,
     smooth,
     split,
+    task_entropy,
     worker_fractions,
     worker_scores,
 )
@@ -82,13 +82,13 @@ def test_averages_begin_with_the_first_and_wait_for_who_is_away() -> None:
 
 
 def test_entropy_by_hand() -> None:
-    assert entropy(np.full(4, 0.25), PARAMS) == pytest.approx(math.log(4))
-    assert entropy(np.array([0.9, 0.1]), PARAMS) == pytest.approx(
+    assert task_entropy(np.full(4, 0.25), PARAMS) == pytest.approx(math.log(4))
+    assert task_entropy(np.array([0.9, 0.1]), PARAMS) == pytest.approx(
         -(0.9 * math.log(0.9) + 0.1 * math.log(0.1)) * (1 / 0.82 / 2) ** 0.25
     )
-    assert entropy(np.array([1.0, NAN]), PARAMS) == 0.173286795139986
-    assert entropy(np.array([1.0, 0.0]), PARAMS) == 0.0
-    assert math.isnan(entropy(np.array([NAN]), PARAMS))
+    assert task_entropy(np.array([1.0, NAN]), PARAMS) == 0.173286795139986
+    assert task_entropy(np.array([1.0, 0.0]), PARAMS) == 0.0
+    assert math.isnan(task_entropy(np.array([NAN]), PARAMS))
 
 
 def share(naive: float, entropies: tuple[float, float, float] = (1.0, 1.0, 1.0), ratio: float = 0.0) -> Split:
