@@ -2,7 +2,7 @@
 
 Regrets are differences of log10 losses: a worker's is positive where it did better than the network.
 Source: Allora (github.com/allora-network/allora-chain, x/emissions, October 2024 and v10); the
-decision page 013 says where this differs. In all arrays NaN stands for a worker that is not there.
+decision page 014 says where this differs. In all arrays NaN stands for a worker that is not there.
 """
 
 from __future__ import annotations
