@@ -8,7 +8,6 @@ overflow. So what is not finite, or beyond ``LARGEST``, is a ValueError that nam
 from __future__ import annotations
 
 import importlib
-import math
 from typing import Any, Final
 
 import numpy as np
@@ -94,7 +93,7 @@ def alike(**arrays: npt.NDArray[Any]) -> tuple[int, ...]:
 
 def between(name: str, value: float, low: float, high: float, *, open_at: str = "") -> float:
     """``value`` if it is a number from ``low`` to ``high``; ``open_at`` names the ends ("low", "high") not allowed."""
-    inside = math.isfinite(value) and low <= value <= high
+    inside = low <= value <= high  # False for NaN
     if not inside or ("low" in open_at and value == low) or ("high" in open_at and value == high):
         left, right = "<" if "low" in open_at else "<=", "<" if "high" in open_at else "<="
         raise ValueError(f"{name} is {str(value)[:_SHOWN]}, expected {low:g} {left} {name} {right} {high:g}")

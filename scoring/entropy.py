@@ -37,8 +37,8 @@ def effective_number(shares: npt.ArrayLike, *, order: float = 1.0) -> Floats:
     Source: Hill, "Diversity and Evenness: A Unifying Notation and Its Consequences", Ecology 1973.
     """
     p = _shares(shares)
-    if not order >= 0:
-        raise ValueError(f"order is {order}, expected 0 or more")
+    if order != math.inf:
+        checks.between("order", order, 0, checks.LARGEST)
     if abs(order - 1) < 1e-6:  # the limit at 1; so near it the quotient below is noise
         return np.asarray(np.exp(entropy(p)))
     largest = p.max(axis=-1)

@@ -154,9 +154,10 @@ def skill(penalty: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
     checks.alike(penalty=cost, reference=base)
     if np.isnan(cost).any():
         raise ValueError("penalty holds NaN")
+    bears = np.isfinite(cost) & (base > 0)
     with np.errstate(over="ignore"):
-        saved = 1.0 - cost / np.where(base > 0, base, np.inf)
-    return np.asarray(np.where(np.isfinite(cost) & (base > 0), np.clip(saved, 0.0, 1.0), 0.0))
+        saved = 1.0 - np.where(bears, cost, 1.0) / np.where(bears, base, 1.0)
+    return np.asarray(np.where(bears, np.clip(saved, 0.0, 1.0), 0.0))
 
 
 def _with_axis(name: str, array: Floats) -> Floats:

@@ -22,7 +22,8 @@ def by_deadline(elapsed: npt.ArrayLike, *, grace: float, deadline: float) -> Flo
     seconds = _times("elapsed", elapsed)
     checks.between("deadline", deadline, 0, checks.LARGEST, open_at="low")
     checks.between("grace", grace, 0, deadline, open_at="high")
-    return np.asarray(np.clip((deadline - seconds) / (deadline - grace), 0.0, 1.0))
+    with np.errstate(over="ignore"):
+        return np.asarray(np.clip((deadline - seconds) / np.float64(deadline - grace), 0.0, 1.0))
 
 
 def by_half_life(elapsed: npt.ArrayLike, half_life: float, *, grace: float = 0.0) -> Floats:
@@ -53,7 +54,8 @@ def throughput(units: npt.ArrayLike, elapsed: npt.ArrayLike, *, target: float) -
     seconds = _times("elapsed", elapsed)
     checks.alike(units=done, elapsed=seconds)
     checks.between("target", target, 0, checks.LARGEST, open_at="low")
-    needed = done / target  # seconds at the target's rate
+    with np.errstate(over="ignore"):
+        needed = np.minimum(done / target, 1e300)  # seconds at the target's rate
     return np.asarray(np.where(done > 0, needed / np.maximum(np.maximum(seconds, needed), 1e-300), 0.0))
 
 

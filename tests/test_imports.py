@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+KIT = [
+    f"subnet.scoring.{name}"
+    for name in ("copies", "duplicates", "images", "intervals", "minhash", "proper", "ranking", "sequential", "text")
+]
 HEAVY = ["aiohttp", "matplotlib", "msgspec", "numpy", "scipy", "sklearn", "substrateinterface", "torch"]
 
 
@@ -38,6 +42,7 @@ def test_the_commands_front_door_brings_nothing_heavy(word: str) -> None:
         ("subnet.chain", {"aiohttp", "pandas", "scalecodec", "scipy", "substrateinterface", "torch"}),
         ("subnet.miners", {"scipy", "substrateinterface", "torch"}),
         ("subnet.validators", {"aiohttp.web", "substrateinterface", "torch"}),
+        (", ".join(KIT), {"choix", "openskill", "rapidfuzz", "scipy", "skimage"}),
         ("subnet.telemetry", {"prometheus_client", "rich"}),
         ("subnet.config", {"typer"}),
         ("subnet.devnet.service", {"numpy", "scipy", "substrateinterface", "msgspec"}),

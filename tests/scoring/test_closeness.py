@@ -7,7 +7,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -32,6 +32,7 @@ def test_ulps_by_hand(dtype: np.dtype, bits: int) -> None:
     assert not within_ulp(strange, np.ones(3, dtype), 1 << 62).any()
 
 
+@settings(max_examples=30)
 @given(hnp.arrays(np.float64, 5, elements=st.floats(-1e300, 1e300)))
 def test_a_neighbour_is_one_away(values: np.ndarray) -> None:
     assert (ulp_distance(np.nextafter(values, np.inf), values) == 1).all()
@@ -54,6 +55,7 @@ def test_exact_is_to_the_bit() -> None:
     assert not exact(np.array([1]), np.array([[1]]))
 
 
+@settings(max_examples=30)
 @given(hnp.arrays(np.float64, 4, elements=st.floats()), hnp.arrays(np.float64, 4, elements=st.floats(-1e9, 1e9)))
 def test_tolerance_is_numpys_on_finite_answers(answer: np.ndarray, expected: np.ndarray) -> None:
     with np.errstate(all="ignore"):

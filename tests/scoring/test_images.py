@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import correlate1d
@@ -25,6 +25,7 @@ def test_boxes_by_hand() -> None:
     assert box_iou([0, 0, 2e149, 2e149], [0, 0, 1e149, 2e149]) == pytest.approx(0.5)
 
 
+@settings(max_examples=30)
 @given(corners, corners)
 def test_box_iou_is_symmetric_and_bounded(a: np.ndarray, b: np.ndarray) -> None:
     a, b = (np.concatenate([np.sort(x.reshape(5, 2, 2), axis=1)], axis=1).reshape(5, 4) for x in (a, b))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -83,6 +83,7 @@ def test_before_the_first_score_there_is_no_average() -> None:
     assert moving.ema([1.0, 2.0], 0.5, asked=asked).tolist() == [0.0, 1.0]
 
 
+@settings(max_examples=30)
 @given(series, masks, st.floats(0.01, 1.0), st.sampled_from([0.0, None, 0.5]))
 def test_ema_is_the_average_by_hotkey_round_by_round(
     scores: np.ndarray, asked: np.ndarray, alpha: float, start: float | None
@@ -97,6 +98,7 @@ def test_ema_is_the_average_by_hotkey_round_by_round(
                 assert out[t, i] == pytest.approx(held[hotkey], rel=1e-12, abs=1e-9)
 
 
+@settings(max_examples=30)
 @given(series, masks, st.integers(1, 9), st.floats(0, 1))
 def test_sliding_is_the_window_by_hotkey(scores: np.ndarray, asked: np.ndarray, length: int, level: float) -> None:
     mean = moving.sliding_mean(scores, length, asked=asked)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import scoringrules
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -39,6 +39,7 @@ def test_what_was_called_impossible_costs_infinity_or_the_floor() -> None:
     assert math.copysign(1, proper.log_score([1.0, 0.0], 0)) == 1
 
 
+@settings(max_examples=30)
 @given(ensembles, st.data())
 def test_crps_of_ensembles_is_scoringrules(members: np.ndarray, data) -> None:
     observed = data.draw(hnp.arrays(np.float64, members.shape[0], elements=reals))
@@ -47,6 +48,7 @@ def test_crps_of_ensembles_is_scoringrules(members: np.ndarray, data) -> None:
         assert proper.crps_ensemble(members, observed, estimator=ours) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(max_examples=30)
 @given(reals, st.floats(1e-3, 1e3), reals, reals, st.floats(0.01, 0.99))
 def test_the_others_are_scoringrules(mean: float, width: float, observed: float, low: float, level: float) -> None:
     close = {"rel": 1e-9, "abs": 1e-9}
@@ -60,6 +62,7 @@ def test_the_others_are_scoringrules(mean: float, width: float, observed: float,
     assert proper.interval_score(low, low + width, observed, level) == pytest.approx(float(theirs), **close)
 
 
+@settings(max_examples=30)
 @given(st.floats(0, 1), st.booleans())
 def test_brier_and_log_are_scoringrules(probability: float, happened: bool) -> None:
     assert proper.brier_binary(probability, happened) == pytest.approx(
@@ -72,6 +75,7 @@ def test_brier_and_log_are_scoringrules(probability: float, happened: bool) -> N
         assert proper.log_score(both, int(happened)) == pytest.approx(theirs, abs=1e-9)
 
 
+@settings(max_examples=30)
 @given(hnp.arrays(np.float64, 3, elements=st.floats(0.01, 1)), hnp.arrays(np.float64, 3, elements=st.floats(0.01, 1)))
 def test_no_forecast_beats_ones_belief(belief: np.ndarray, said: np.ndarray) -> None:
     belief, said = belief / belief.sum(), said / said.sum()

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -34,12 +34,14 @@ def test_the_textbooks_numbers() -> None:
     assert np.flatnonzero(robust.outliers(CHEM)).tolist() == [12, 16]
 
 
+@settings(max_examples=30)
 @given(values, st.floats(0, 0.49))
 def test_trimmed_and_mad_are_scipys(data: np.ndarray, cut: float) -> None:
     assert robust.trimmed_mean(data, cut) == pytest.approx(stats.trim_mean(data, cut), abs=1e-6)
     assert robust.mad(data, scale=1.0) == pytest.approx(stats.median_abs_deviation(data), abs=1e-6)
 
 
+@settings(max_examples=30)
 @given(values)
 def test_huber_solves_its_equation(data: np.ndarray) -> None:
     scale = robust.mad(data)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import softmax
@@ -61,6 +61,7 @@ def test_nobody_is_paid_for_nothing(rule) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=30)
 @given(scores=wild)
 def test_shares_sum_to_one_and_zero_earns_zero(rule, scores: np.ndarray) -> None:
     out = rule(scores)
@@ -70,6 +71,7 @@ def test_shares_sum_to_one_and_zero_earns_zero(rule, scores: np.ndarray) -> None
 
 
 @pytest.mark.parametrize("rule", [*RULES, shares.by_softmax])
+@settings(max_examples=30)
 @given(scores=some, random=st.randoms(use_true_random=False))
 def test_only_scores_count_and_never_against_their_order(rule, scores: np.ndarray, random) -> None:
     out = rule(scores)
@@ -79,6 +81,7 @@ def test_only_scores_count_and_never_against_their_order(rule, scores: np.ndarra
     assert (np.diff(out[np.argsort(scores)]) >= -1e-12).all()
 
 
+@settings(max_examples=30)
 @given(some)
 def test_ranks_of_equals_are_midranks(scores: np.ndarray) -> None:
     positive = scores[scores > 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subnet.errors import MissingExtra
@@ -40,6 +40,7 @@ def wagner_fischer(a: str, b: str) -> int:
     return row[-1]
 
 
+@settings(max_examples=30)
 @given(short, short)
 def test_the_distance_is_the_tables(one: str, other: str) -> None:
     assert edit_distance(one, other) == wagner_fischer(one, other)

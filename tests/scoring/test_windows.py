@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subnet.scoring.windows import Decayed, decayed_means, means, observe, push, quantiles
@@ -60,6 +60,7 @@ def test_a_memory_survives_json() -> None:
     assert {hotkey: Decayed(*value) for hotkey, value in json.loads(json.dumps(held)).items()} == held
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 50)), min_size=1, max_size=20), st.floats(0.5, 100))
 def test_a_fading_mean_is_the_weighted_mean(rounds: list[tuple[float, int]], half_life: float) -> None:
     held: dict[Hotkey, Decayed] = {}
