@@ -13,7 +13,7 @@ import typer
 from typer.main import get_command
 
 from subnet import Chain, config
-from subnet.cli import COMMANDS
+from subnet.cli import COMMANDS, module_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -49,7 +49,7 @@ def test_the_page_of_commands_has_every_option(name: str) -> None:
     assert f"## subnet {name}\n" in page
     part = page.split(f"## subnet {name}\n")[1].split("\n## ")[0]
     app = typer.Typer(add_completion=False)
-    app.command(name)(import_module(f"subnet.cli.{name}").command)
+    app.command(name)(import_module(module_of(name)).command)
     shared = {f"--{setting.replace('_', '-')}" for setting in config.Settings.__struct_fields__}
     options = [o for p in get_command(app).params for o in p.opts if o.startswith("--")]
     assert [option for option in options if f"`{option}`" not in part and option not in shared] == []

@@ -26,6 +26,8 @@ COMMANDS = {
     "run": "Run a miner or validator: module:Class.",
     "metagraph": "Show a subnet's neurons.",
     "hyperparameters": "Show or set a subnet's rules.",
+    "history": "Show a validator's rounds, scores, weights and failures.",
+    "explain-score": "Show why a miner has its weight, down to rounds and receipts.",
     "receipts": "Export a round's receipts under one Merkle root, or verify an export.",
     "consensus": "Run one epoch of Yuma consensus on a case file.",
     "simulate": "Run a scoring rule against attackers, on a virtual clock.",
@@ -66,6 +68,11 @@ def _dispatch(args: list[str]) -> int:
         return _report(error, as_json="--json" in args)
 
 
+def module_of(name: str) -> str:
+    """The module of a command: ``explain-score`` is in subnet.cli.explain_score."""
+    return f"subnet.cli.{name.replace('-', '_')}"
+
+
 def _call(name: str, args: list[str]) -> int:
     """Import the command, give its options their settings and run it."""
     import importlib
@@ -75,7 +82,7 @@ def _call(name: str, args: list[str]) -> int:
 
     from subnet import config
 
-    module = importlib.import_module(f"subnet.cli.{name}")
+    module = importlib.import_module(module_of(name))
     app = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,

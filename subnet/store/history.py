@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -17,7 +18,7 @@ from subnet.store.schema import SCHEMA_VERSION
 from subnet.types import Block, Hotkey, Netuid, Uid
 
 ASKED_ROUNDS: Final = 5_000
-"""Rounds back that :meth:`History.last_asked` looks for whom they asked."""
+"""Rounds back that :meth:`History.last_asked` and :meth:`History.last_at` look for whom they asked."""
 
 _ROUNDS: Final = """
 SELECT id, block, started, ended, asked, answered, error, kind, rule, subject FROM round WHERE ledger = ?1
@@ -73,6 +74,18 @@ class History:
         rows = self._all("SELECT genesis, netuid, validator FROM ledger WHERE id = ?", (self._id,))
         genesis, netuid, validator = rows[0]
         return str(genesis), Netuid(netuid), Hotkey(validator)
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """What is read inside is the ledger as it was at one moment, however much is written meanwhile."""
+        with self._lock:
+            with explained(self.path):
+                self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                with explained(self.path):
+                    self._db.execute("COMMIT")
 
     # Scores.
 
@@ -166,6 +179,16 @@ class History:
             (self._id, *_span(begin, end), limit),
         )
         return [(_round(row[:_ROUND_WIDTH]), Result(*row[_ROUND_WIDTH:])) for row in reversed(rows)]
+
+    def last_at(self, uid: int) -> Hotkey | None:
+        """Who held a uid when it was last asked or judged, as far as the last 5,000 rounds tell."""
+        rows = self._all(
+            "SELECT hotkey FROM round CROSS JOIN result ON result.ledger = round.ledger AND round = id"
+            " WHERE round.ledger = ?1 AND uid = ?2 AND id > (SELECT next_round FROM ledger WHERE id = ?1) - ?3"
+            " ORDER BY id DESC LIMIT 1",
+            (self._id, uid, ASKED_ROUNDS),
+        )
+        return Hotkey(rows[0][0]) if rows else None
 
     def last_asked(self) -> dict[Hotkey, float]:
         """When each miner was asked last (unix time), as far as the last 5,000 rounds tell."""
