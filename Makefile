@@ -5,7 +5,7 @@
 #   make test-clients     bittensor 11, bittensor 10 and @polkadot/api, installed from their registries, against ours
 #   make test-chain       the client's conformance suite on the chain at SUBNET_TEST_CHAIN=ws://...
 #   make abuse           attacks on an axon, with honest callers beside
-#   make test-crash       the local chain, killed a hundred times at random moments
+#   make test-crash       a validator killed two hundred times at random moments, the local chain a hundred times
 #   make fuzz            new examples for the property tests, for SECONDS=600
 #   make lint             ruff, mypy, import-linter, and pyright where there is node
 #   make wheel-check      a wheel, in an empty environment beside PyPI's validators
@@ -45,7 +45,7 @@ test-clients: setup .venv-bittensor/.installed .venv-v10/.installed $(POLKADOT)
 	$(BIN)/python -m pytest -n0 -m 'client_bittensor or client_polkadot or client_v10' $(CLIENTS) $(ARGS)
 
 test-crash: setup
-	$(BIN)/python -m pytest -n0 -m crash tests/devnet/test_kill.py $(ARGS)
+	$(BIN)/python -m pytest -n0 -m crash tests/devnet/test_kill.py tests/validators/test_kill.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
