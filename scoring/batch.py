@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from subnet.scoring import stakes
-from subnet.scoring.arithmetic import Arithmetic, Integers, Numbers, Variant
+from subnet.scoring import live, stakes
+from subnet.scoring.arithmetic import Arithmetic, Integers, Variant
 from subnet.scoring.dense import Ballot, run
 from subnet.scoring.epoch import Bools, EpochParams, Shares
 from subnet.scoring.stakes import Voters
-from subnet.scoring.yuma import arithmetic, last_tempo, vectors_of
+from subnet.scoring.yuma import arithmetic, vectors_of
 
 CELLS = 1 << 17
 """Cells of a matrix that are computed together: what a core's cache holds of the dozen that are alive."""
@@ -234,12 +234,17 @@ def _together(m: Arithmetic, state: DenseInput, rules: EpochParams, variant: Var
         rules,
         owner_is_exempt=variant == "head",
     )
+    dates = live.Dates(
+        last_update=state.last_update,
+        registered=state.block_at_registration,
+        last_tempo=live.last_tempo(state.block, state.last_step_block, rules, variant),
+    )
     ballot = Ballot(
         uids=state.uids,
         stake=who.stake,
         active_stake=who.active_stake,
-        weights=_live_weights(m, state, rules, who.permitted),
-        bonds=_live_bonds(m, state, rules, variant),
+        weights=live.weights(state.weights.astype(m.dtype), state.uids, rules, who.permitted, dates),
+        bonds=live.bonds(state.bonds.astype(m.dtype), dates),
     )
     result = run(m, rules, variant, ballot)
     vectors = vectors_of(m, who, result)
@@ -255,28 +260,6 @@ def _together(m: Arithmetic, state: DenseInput, rules: EpochParams, variant: Var
         bonds=_stored_bonds(m.to_u16(result.bonds.share), state, variant, who),
         floats=Shares(**{name: m.to_float(v) for name, v in vectors.items()}),
     )
-
-
-def _live_weights(m: Arithmetic, state: DenseInput, rules: EpochParams, permitted: Bools) -> Numbers:
-    """Those of permitted rows, off the diagonal, to neurons that were there when they were set."""
-    uids, weights = state.uids, state.weights.astype(m.dtype)
-    own = np.flatnonzero(uids != (-1 if rules.owner_uid is None else rules.owner_uid))
-    weights[..., own, uids[own]] = 0
-    updated, registered = state.last_update[..., uids], state.block_at_registration
-    if updated.min(initial=2**62) <= registered.max(initial=-1):
-        weights *= updated[..., :, None] > registered[..., None, :]
-    if not permitted[..., uids].all():
-        weights *= permitted[..., uids][..., None]
-    return weights
-
-
-def _live_bonds(m: Arithmetic, state: DenseInput, rules: EpochParams, variant: Variant) -> Numbers:
-    """Those on neurons that were there in the last epoch."""
-    bonds = state.bonds.astype(m.dtype)
-    stays = state.block_at_registration < last_tempo(state.block, state.last_step_block, rules, variant)
-    if not np.all(stays):
-        bonds *= stays[..., None, :]
-    return bonds
 
 
 def _stored_bonds(new: U16s, state: DenseInput, variant: Variant, who: Voters) -> U16s:

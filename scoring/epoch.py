@@ -121,16 +121,13 @@ class Sparse:
             return self
         return self.where((self.row < n) & (self.column < n))
 
+    def counts(self, n: int) -> Integers:
+        """How many entries each of n uids has (n,), all uids being below n."""
+        return np.diff(np.searchsorted(self.row, np.arange(n + 1)))
+
     def ascends(self) -> bool:
         """Whether uids ascend in each row."""
-        cells = self.row << 16 | self.column
-        return bool((cells[1:] > cells[:-1]).all())
-
-    def matrix(self, shape: tuple[int, int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """As a matrix of ``shape``, absent entries 0."""
-        out = np.zeros(shape[0] * shape[1], dtype=dtype)
-        out[self.row * shape[1] + self.column] = self.value
-        return out.reshape(shape)
+        return bool(((self.column[1:] > self.column[:-1]) | (self.row[1:] != self.row[:-1])).all())
 
     def mask(self, shape: tuple[int, ...]) -> Bools:
         """Where there are entries, zeros too, in a matrix of ``shape``."""

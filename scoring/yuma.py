@@ -16,9 +16,12 @@ first is an epoch of its own, run by the caller with that mechanism's weights an
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from subnet.scoring import stakes
+import numpy as np
+import numpy.typing as npt
+
+from subnet.scoring import live, stakes
 from subnet.scoring.arithmetic import Arithmetic, Floating, Integers, Numbers, Variant
 from subnet.scoring.bonds import Bonds, Unsorted
 from subnet.scoring.dense import Ballot, Result, run
@@ -63,8 +66,7 @@ def epoch(
         rules,
         owner_is_exempt=variant == "head",
     )
-    weights = _live_weights(state, rules, variant, who.permitted)
-    ballot = _ballot(m, state, rules, who, weights, _live_bonds(state, rules, variant))
+    ballot = _ballot(m, state, rules, variant, who)
     result = run(m, rules, variant, ballot)
     vectors = vectors_of(m, who, result)
     rao = np.asarray(state.rao_emission, dtype=np.uint64)
@@ -97,54 +99,55 @@ def vectors_of(m: Arithmetic, who: Voters, result: Result) -> dict[str, Numbers]
 # --- what is voted with ---
 
 
-def last_tempo(block: int, last_step_block: int | None, rules: EpochParams, variant: Variant) -> int:
-    """The block of the epoch before: bonds on neurons that have registered since are dropped."""
-    if variant == "head" and last_step_block:
-        return last_step_block + 1
-    return max(block - rules.tempo, 0)
+def _ballot(m: Arithmetic, state: EpochInput, rules: EpochParams, variant: Variant, who: Voters) -> Ballot:
+    """Live weights and bonds as matrices of the rows that may have any."""
+    w, b = state.weights.inside(state.n), state.bonds.inside(state.n)
+    in_w, in_b = w.counts(state.n), b.counts(state.n)
+    uids = np.flatnonzero(((in_w > 0) & who.permitted) | (in_b > 0))
+    dates = live.Dates(
+        last_update=state.last_update,
+        registered=state.block_at_registration,
+        last_tempo=live.last_tempo(state.block, state.last_step_block, rules, variant),
+        oldest_commit=state.oldest_commit if variant == "head" else None,
+    )
+    shape = (uids.size, state.n)
+    # where each uid's row begins in the matrix; rows that have no part all go to a last one, which is cut off
+    first = np.full(state.n, uids.size * state.n)
+    first[uids] = np.arange(uids.size) * state.n
+    at_w, at_b = np.repeat(first, in_w) + w.column, np.repeat(first, in_b) + b.column
 
+    def matrix(at: Integers, value: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        flat = np.zeros((uids.size + 1) * state.n, dtype=dtype)
+        flat[at] = value
+        return flat[: uids.size * state.n].reshape(shape)
 
-def _live_weights(state: EpochInput, rules: EpochParams, variant: Variant, permitted: Bools) -> Sparse:
-    """Entries of permitted rows, off the diagonal, to neurons that were there when they were set."""
-    w = state.weights.inside(state.n)
-    keep = permitted[w.row] & ((w.row != w.column) | (w.row == (-1 if rules.owner_uid is None else rules.owner_uid)))
-    keep &= state.last_update[w.row] > state.block_at_registration[w.column]
-    if variant == "head" and state.oldest_commit is not None:
-        keep &= state.oldest_commit[w.row] >= state.block_at_registration[w.column]
-    return w.where(keep)
+    def alive(at: Integers, value: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        return live.weights(matrix(at, value, dtype), uids, rules, who.permitted, dates)
 
-
-def _live_bonds(state: EpochInput, rules: EpochParams, variant: Variant) -> Sparse:
-    """Stored bonds on neurons that were there in the last epoch."""
-    stays = last_tempo(state.block, state.last_step_block, rules, variant) > state.block_at_registration
-    b = state.bonds.inside(state.n)
-    return b if stays.all() else b.where(stays[b.column])
-
-
-def _ballot(
-    m: Arithmetic, state: EpochInput, rules: EpochParams, who: Voters, weights: Sparse, bonds: Sparse
-) -> Ballot:
-    """Live weights and bonds as matrices of the rows that have any."""
-    takes_part = np.zeros(state.n, dtype=bool)
-    takes_part[weights.row] = takes_part[bonds.row] = True
-    uids = np.flatnonzero(takes_part)
-    position = np.zeros(state.n, dtype=np.int64)
-    position[uids] = np.arange(uids.size)
-    w, b = (Sparse.trusted(position[s.row], s.column, s.value) for s in (weights, bonds))
     zeros = unsorted = None
     if rules.yuma3 and rules.liquid_alpha:
-        explicit = w.where(w.value == 0)
-        zeros = explicit.mask((uids.size, state.n)) if explicit.value.size else None
-        unsorted = None if w.ascends() and b.ascends() else Unsorted(w, b)
+        explicit = w.value == 0
+        zeros = alive(at_w[explicit], True, np.bool_) if explicit.any() else None
+        if not (w.ascends() and b.ascends()):
+            kept = live.bonds(matrix(at_b, True, np.bool_), dates)
+            unsorted = Unsorted(_placed(w, at_w, alive(at_w, True, np.bool_)), _placed(b, at_b, kept))
     return Ballot(
         uids=uids,
         stake=who.stake,
         active_stake=who.active_stake,
-        weights=w.matrix((uids.size, state.n), m.dtype),
-        bonds=b.matrix((uids.size, state.n), m.dtype),
+        weights=alive(at_w, w.value, m.dtype),
+        bonds=live.bonds(matrix(at_b, b.value, m.dtype), dates),
         zeros=zeros,
         unsorted=unsorted,
     )
+
+
+def _placed(entries: Sparse, at: Integers, kept: Bools) -> Sparse:
+    """Entries whose cell is ``kept`` (r, n), with positions for rows; ``at`` are their cells, counted through."""
+    rows, n = kept.shape
+    inside = at < rows * n
+    inside[inside] = kept.ravel()[at[inside]]
+    return Sparse.trusted(at[inside] // n, entries.column[inside], entries.value[inside])
 
 
 # --- what is stored ---
