@@ -197,14 +197,17 @@ def upscale_u16(x: list[int]) -> list[int]:
 
 
 def epoch(given: dict[str, Any], p: dict[str, Any], variant: str) -> dict[str, Any]:
-    """``given``: n, block, stake, weights, bonds, last_update, block_at_registration, validator_permit,
-    last_step_block, oldest_commit (or None), rao_emission; ``p``: the parameters. Out: storage items."""
+    """``given``: block, stake, tao_stake and tao_weight (may be left out), weights, bonds, last_update,
+    block_at_registration, validator_permit, last_step_block, oldest_commit (or None), rao_emission;
+    ``p``: the parameters. Out: storage items."""
     n, block, owner, head = len(given["stake"]), given["block"], p["owner_uid"], variant == "head"
     uids, updated, registered = range(n), given["last_update"], given["block_at_registration"]
     inactive = [updated[i] + p["activity_cutoff"] < block for i in uids]
 
     exempt = [head and i == owner for i in uids]
-    filtered = [s if exempt[i] or s >= p["stake_threshold"] else 0 for i, s in enumerate(given["stake"])]
+    tao_weight = (given.get("tao_weight", 0) << 32) // (2**64 - 1)
+    totals = [num(s) + t * tao_weight for s, t in zip(given["stake"], given.get("tao_stake") or [0] * n, strict=True)]
+    filtered = [s if exempt[i] or s >> 32 >= p["stake_threshold"] else 0 for i, s in enumerate(totals)]
     total = sum(filtered)
     stake = [(s << 64) // total >> 32 if total else 0 for s in filtered]
     permits = [bool(given["validator_permit"][i]) or exempt[i] for i in uids]
@@ -257,7 +260,7 @@ def epoch(given: dict[str, Any], p: dict[str, Any], variant: str) -> dict[str, A
     if paid == 0:
         validator = both = active if sum(active) else stake
 
-    stored = {}
+    stored = {i: row for i, row in given["bonds"].items() if i >= n}
     for i in uids:
         if new_permits[i]:
             stored[i] = [(j, u16(v)) for j, v in new_bonds[i]]

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from subnet.scoring.epoch import in_order
+from subnet.scoring.stakes import shares_of, total_stake
 from subnet.scoring.yuma import EpochInput, EpochParams, Sparse, Variant, epoch
 
 HALF = 32767
@@ -94,6 +97,57 @@ def test_a_column_registered_after_the_oldest_commit_is_masked_at_head_only() ->
     assert epoch(state, rules, "293").incentive.tolist() == [0, HALF, HALF]
 
 
+# --- TAO weight ---
+
+
+def test_root_tao_counts_by_tao_weight() -> None:
+    half = 2**63  # of 2**64 - 1; the runtime truncates the share to 32 bits
+    state = subnet(3, stake=[10**9, 10**9, 0], tao_stake=[0, 2 * 10**9, 4 * 10**9], tao_weight=half)
+    assert epoch(state).floats.stake_weight == pytest.approx([0.2, 0.4, 0.4], abs=1e-9)
+    assert epoch(subnet(2, tao_stake=[0, 10**9])).floats.stake_weight.tolist() == [0.5, 0.5]
+
+
+def test_tao_keeps_its_fraction_of_a_rao() -> None:
+    # 1 RAO against 1.5; by whole RAO they would be equal
+    state = subnet(2, stake=[1, 1], tao_stake=[0, 1], tao_weight=2**63)
+    assert total_stake(1, 1, 2**63) == 3 << 31
+    # 2/5 and 3/5 of 65535, just under which the shares fall as they are cut to 32 bits
+    assert epoch(state, exact=True).stake_weight.tolist() == [26213, 39320]
+
+
+def test_the_stake_threshold_is_met_by_whole_rao_of_both() -> None:
+    state = subnet(2, stake=[99, 100], tao_stake=[3, 0], tao_weight=2**62)
+    assert epoch(state, EpochParams(stake_threshold=100)).validator_permit.tolist() == [False, True]
+    assert epoch(state, EpochParams(stake_threshold=99)).validator_permit.tolist() == [True, True]
+
+
+@given(
+    st.lists(st.integers(0, 2**62), min_size=1, max_size=6) | st.lists(st.integers(0, 2**40), min_size=1, max_size=6)
+)
+def test_shares_of_stake_are_truncated_quotients(values: list[int]) -> None:
+    want = [(value << 32) // (sum(values) or 1) for value in values]
+    assert shares_of(np.array(values, dtype=np.int64)).tolist() == want
+    assert shares_of(np.array(values, dtype=object)).tolist() == want
+
+
+# --- permits ---
+
+
+@pytest.mark.parametrize(("k", "permitted"), [(0, 0), (1, 1), (3, 3), (4, 3), (5, 3)])
+def test_the_top_k_by_stake_are_permitted_but_never_without_stake(k: int, permitted: int) -> None:
+    out = epoch(subnet(4, stake=[5, 0, 9, 7]), EpochParams(max_allowed_validators=k))
+    assert out.validator_permit.sum() == permitted
+    assert out.validator_permit.tolist() == [k > 2, False, k > 0, k > 1]
+
+
+def test_stake_under_the_threshold_counts_for_nothing() -> None:
+    state = subnet(3, stake=[99, 100, 101], weights={i: [(2 - i, 1)] for i in (0, 2)})
+    out = epoch(state, EpochParams(stake_threshold=100), exact=True)
+    assert out.validator_permit.tolist() == [False, True, True]
+    assert out.stake_weight.tolist() == [0, 65535 * 100 // 201, 65535 * 101 // 201]
+    assert out.dividends[0] == 0
+
+
 # --- consensus ---
 
 
@@ -130,6 +184,18 @@ def test_bonds_on_the_newly_registered_are_dropped() -> None:
     late = subnet(3, bonds=bonds, block_at_registration=[0, 95, 0], last_step_block=95)
     assert [j for j, _ in epoch(late, EpochParams(tempo=10)).bonds.rows()[0]] == [1, 2]
     assert [j for j, _ in epoch(late, EpochParams(tempo=10), "293").bonds.rows()[0]] == [2]
+
+
+def test_a_reset_column_starts_again_from_nothing() -> None:
+    """Bonds reset: the runtime takes a neuron's column out of the map; what the epoch pays follows from that."""
+    weights = {0: [(2, 65535)], 1: [(2, 65535)]}
+    bonds = Sparse.of({0: [(2, 65535), (3, 7)], 1: [(3, 9)]})
+    kept = epoch(subnet(4, weights=weights, bonds=bonds), EpochParams(tempo=10), exact=True)
+    reset = epoch(subnet(4, weights=weights, bonds=bonds.where(bonds.column != 2)), EpochParams(tempo=10), exact=True)
+    # 0 held all of 2 before; without its past the two of equal stake hold half each
+    assert kept.dividends.tolist() == [62258, 3276, 0, 0]
+    assert reset.dividends.tolist() == [32767, 32767, 0, 0]
+    assert reset.bonds.rows()[0][0] == (2, 65535)
 
 
 def test_a_lost_permit_clears_bonds_and_293_keeps_rows_that_never_had_one() -> None:

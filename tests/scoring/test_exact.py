@@ -45,17 +45,20 @@ def random_case(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     rng = random.Random(seed)
     n, block, tempo = rng.randint(1, 9), 1000, rng.choice((0, 1, 10, 100, 2000))
     stakes = (0, 1, 2, 10**9, rng.randint(0, 10**12), rng.randint(0, 2**62))
+    low, high = rng.choice(((45875, 58982), (0, 65535), (65535, 65535), (0, 0), (50000, 20000), (1638, 60001)))
     state = {
         "block": block,
         "stake": [rng.choice(stakes) for _ in range(n)],
+        "tao_stake": rng.choice((None, [rng.choice((0, 1, 7, rng.randint(0, 10**15))) for _ in range(n)])),
+        "tao_weight": rng.choice((0, 1, 2**61, 2**64 - 1, rng.getrandbits(64))),
         "weights": {i: random_row(rng, n) for i in range(n) if rng.random() < 0.8},
-        "bonds": {i: random_row(rng, n) for i in range(n) if rng.random() < 0.6},
+        "bonds": {i: random_row(rng, n) for i in range(n + 1) if rng.random() < 0.6},
         "last_update": [rng.choice((block, block - 1, block - 50, 1, 0)) for _ in range(n)],
         "block_at_registration": [rng.choice((0, 0, 0, 1, block - 20, block - 2)) for _ in range(n)],
         "validator_permit": [rng.random() < 0.7 for _ in range(n)],
         "last_step_block": rng.choice((0, block - 1, block - 10)),
         "oldest_commit": rng.choice((None, [rng.choice((NEVER, block - 10)) for _ in range(n)])),
-        "rao_emission": rng.choice((0, 1, 820_004_577, 2**63)),
+        "rao_emission": rng.choice((0, 1, 820_004_577, 2**63, 2**64 - 1)),
     }
     params = {
         "tempo": tempo,
@@ -64,9 +67,9 @@ def random_case(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "bonds_moving_average": rng.choice((900_000, 975_000, 0, 1_000_000, rng.randint(0, 10**6))),
         "yuma3": rng.random() < 0.7,
         "liquid_alpha": rng.random() < 0.7,
-        "alpha_low": rng.randint(1638, 45875),
-        "alpha_high": rng.randint(45875, 65535),
-        "alpha_sigmoid_steepness": rng.choice((1000, 0, 1, -1000, 4177, 4178, 32767, rng.randint(0, 9999))),
+        "alpha_low": low,
+        "alpha_high": high,
+        "alpha_sigmoid_steepness": rng.choice((1000, 0, 1, -1000, 4177, 4178, 32767, -32768, rng.randint(-9999, 9999))),
         "max_allowed_validators": rng.choice((0, 1, 3, 64)),
         "activity_cutoff": rng.choice((0, 10, 5000)),
         "stake_threshold": rng.choice((0, 0, 2, 10**9)),

@@ -43,7 +43,7 @@ def commit_hash(who: bytes, index: int, uids: list[int], values: list[int], salt
     return blake2_256(body)
 
 
-def _due(ctx: Context, netuid: int, epoch: int) -> int:
+def due(ctx: Context, netuid: int, epoch: int) -> int:
     """Epochs until what was committed in ``epoch`` may be revealed; below 0 it is too late."""
     return epoch + ctx.state.get(S.RevealPeriodEpochs, netuid) - epoch_number(ctx, netuid)
 
@@ -68,7 +68,7 @@ def commit_mechanism_weights(ctx: Context, who: bytes, netuid: u16, mecid: u8, c
     state = ctx.state
     uid, index = _committer(ctx, who, netuid, mecid)
     kept = state.get(S.WeightCommits, index, who) or []
-    while kept and _due(ctx, netuid, kept[0][1]) < 0:
+    while kept and due(ctx, netuid, kept[0][1]) < 0:
         kept = kept[1:]
     ensure(len(kept) < MAX_OPEN_COMMITS, Error.TooManyUnrevealedCommits)
     entry = (commit_hash, epoch_number(ctx, netuid), ctx.block, 0)
@@ -117,7 +117,7 @@ def _check_reveal(
 def _ensure_due(ctx: Context, who: bytes, netuid: int, index: int, wanted: bytes) -> None:
     epochs = [epoch for found, epoch, _, _ in ctx.state.get(S.WeightCommits, index, who) or () if found == wanted]
     ensure(epochs, Error.NoWeightsCommitFound)
-    ensure(_due(ctx, netuid, epochs[0]) == 0, Error.RevealTooEarly)
+    ensure(due(ctx, netuid, epochs[0]) == 0, Error.RevealTooEarly)
 
 
 @S.call(97, pays=False, check=_check_reveal)
@@ -139,7 +139,7 @@ def reveal_mechanism_weights(
     ensure(wanted not in expired, Error.ExpiredWeightCommit)
     ensure(kept, Error.NoWeightsCommitFound)
     place = _place(kept, wanted)
-    ensure(_due(ctx, netuid, kept[place][1]) == 0, Error.RevealTooEarly)
+    ensure(due(ctx, netuid, kept[place][1]) == 0, Error.RevealTooEarly)
     _keep(ctx, who, index, kept[place + 1 :])
     store_weights(ctx, who, netuid, uids, values, version_key, mecid)
     ctx.emit(S.WeightsRevealed, who, index, wanted)
@@ -152,7 +152,7 @@ def _open_commits(ctx: Context, who: bytes, netuid: int, index: int) -> tuple[li
     if commits is None:
         raise DispatchFailed(Error.NoWeightsCommitFound)
     kept, expired = list(commits), []
-    while kept and _due(ctx, netuid, kept[0][1]) < 0:
+    while kept and due(ctx, netuid, kept[0][1]) < 0:
         expired.append(kept.pop(0)[0])
     return kept, expired
 
@@ -205,7 +205,7 @@ def batch_reveal_weights(
     wanted = [commit_hash(who, netuid, uids, values, salt, key) for uids, values, salt, key in columns]
     for one in wanted:
         ensure(one not in expired, Error.ExpiredWeightCommit)
-        ensure(_due(ctx, netuid, kept[_place(kept, one)][1]) == 0, Error.RevealTooEarly)
+        ensure(due(ctx, netuid, kept[_place(kept, one)][1]) == 0, Error.RevealTooEarly)
     for one, (uids, values, _, key) in zip(wanted, columns, strict=True):
         del kept[_place(kept, one)]
         store_weights(ctx, who, netuid, uids, values, key)

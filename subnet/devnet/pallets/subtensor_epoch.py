@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from subnet.devnet.context import Context
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import storage_index
+from subnet.devnet.pallets.subtensor_commits import due
 from subnet.devnet.pallets.subtensor_mechanisms import split_emission
 from subnet.devnet.pallets.subtensor_networks import activity_cutoff, owner_uid
-from subnet.devnet.pallets.subtensor_weights import stake_weight
+from subnet.devnet.pallets.subtensor_weights import stakes
 from subnet.devnet.state import State
 
 if TYPE_CHECKING:
@@ -112,13 +113,15 @@ def _inputs(ctx: Context, netuid: int, mecid: int, hotkeys: list[bytes], emissio
     state, n, index = ctx.state, len(hotkeys), storage_index(netuid, mecid)
     weights = {uid: state.get(S.Weights, index, uid) for _, uid in state.keys(S.Weights, index)}
     bonds = {uid: state.get(S.Bonds, index, uid) for _, uid in state.keys(S.Bonds, index)}
+    held = [stakes(state, hotkey, netuid) for hotkey in hotkeys]
     oldest = None
     if state.get(S.CommitRevealWeightsEnabled, netuid):
-        commits = [state.get(S.WeightCommits, index, hotkey) for hotkey in hotkeys]
-        oldest = [min((one[2] for one in own or ()), default=NEVER) for own in commits]
+        oldest = [_oldest_commit(ctx, netuid, index, hotkey) for hotkey in hotkeys]
     return EpochInput(
         block=ctx.block,
-        stake=[stake_weight(state, hotkey, netuid) for hotkey in hotkeys],  # type: ignore[arg-type]
+        stake=[alpha for alpha, _ in held],  # type: ignore[arg-type]
+        tao_stake=[root for _, root in held],  # type: ignore[arg-type]
+        tao_weight=state.get(S.TaoWeight),
         weights=Sparse.of(weights),
         bonds=Sparse.of(bonds),
         last_update=_column(state, S.LastUpdate, index, n, 0),
@@ -128,6 +131,12 @@ def _inputs(ctx: Context, netuid: int, mecid: int, hotkeys: list[bytes], emissio
         rao_emission=emission,
         oldest_commit=oldest,  # type: ignore[arg-type]
     )
+
+
+def _oldest_commit(ctx: Context, netuid: int, index: int, hotkey: bytes) -> int:
+    """The block of the oldest commit that may still be revealed."""
+    commits = ctx.state.get(S.WeightCommits, index, hotkey) or ()
+    return min((block for _, epoch, block, _ in commits if due(ctx, netuid, epoch) >= 0), default=NEVER)
 
 
 def _column(state: State, item: Any, netuid: int, n: int, initial: Any) -> Any:

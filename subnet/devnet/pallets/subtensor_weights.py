@@ -10,7 +10,7 @@ from subnet.devnet.context import Context
 from subnet.devnet.pallet import DispatchFailed, ensure
 from subnet.devnet.pallets.subtensor import ROOT, storage_index
 from subnet.devnet.pallets.subtensor import SubtensorModule as S
-from subnet.devnet.pallets.subtensor_children import inherited
+from subnet.devnet.pallets.subtensor_children import FRACTION, WHOLE, inherited
 from subnet.devnet.pallets.subtensor_errors import Error
 from subnet.devnet.pallets.subtensor_mechanisms import ensure_mechanism
 from subnet.devnet.pallets.subtensor_networks import owner_uid
@@ -29,9 +29,13 @@ def stake_weight(state: State, hotkey: bytes, netuid: int) -> int:
 
     Both with what its parents lend it, without what it lends its children.
     """
-    alpha = inherited(state, hotkey, netuid, of=netuid)
-    root = inherited(state, hotkey, netuid, of=ROOT)
-    return alpha + (root * state.get(S.TaoWeight) // (2**64 - 1) if root else 0)
+    alpha, root = stakes(state, hotkey, netuid)
+    return alpha + (root * ((state.get(S.TaoWeight) << FRACTION) // WHOLE) >> FRACTION)
+
+
+def stakes(state: State, hotkey: bytes, netuid: int) -> tuple[int, int]:
+    """The two that it is made of: alpha, and root TAO before TaoWeight; RAO."""
+    return inherited(state, hotkey, netuid, of=netuid), inherited(state, hotkey, netuid, of=ROOT)
 
 
 def has_min_stake(state: State, who: bytes, netuid: int) -> bool:
