@@ -1,14 +1,15 @@
 """Bonds and dividends of a Yuma epoch: what validators bought into miners, and what it pays them.
 
 A :class:`Market` (this epoch's weights, the old bonds, stakes, incentive) goes into
-:func:`yuma1` or :func:`yuma3`; out come the new bonds and each row's dividends.
+:func:`yuma1` or :func:`yuma3`; out come the new bonds and what each row earns, of which its dividends are
+its share.
 Matrices are (..., r, n): rows are the r uids that take part, columns all n, leading axes epochs
 apart from each other. In either arithmetic.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,12 +69,14 @@ class Market:
 class Bonds:
     """New bonds (..., r, n) as shares, to be cut to u16, and which of them are stored, zeros too.
 
-    ``order``: entries, rows as positions, in whose order the rows are stored; None: by uid.
+    ``order``: entries, rows as positions, in whose order the rows are stored; None: by uid. ``sums``
+    (..., n): what columns were divided by on the way, of which the precision of the quotients depends.
     """
 
     share: Numbers
     held: Bools
     order: Sparse | None = None
+    sums: tuple[Numbers, ...] = ()
 
 
 def normalise(m: Arithmetic, x: Numbers) -> Numbers:
@@ -81,28 +84,27 @@ def normalise(m: Arithmetic, x: Numbers) -> Numbers:
     return m.div(x, x.sum(axis=-1, keepdims=True))
 
 
-def _by_column(m: Arithmetic, x: Numbers) -> Numbers:
-    return m.div(x, x.sum(axis=-2, keepdims=True))
-
-
 def yuma1(market: Market) -> tuple[Bonds, Numbers]:
-    """Bonds as shares of a column, averaged as such; dividends (..., r) are what they hold of the incentive."""
+    """Bonds as shares of a column, averaged as such; each row (..., r) earns what they hold of the incentive."""
     m, old = market.m, market.old
     old_shares = m.ratio(old, old.sum(axis=-2, keepdims=True))
-    delta = _by_column(m, m.mul(market.bought(), market.stake[..., None]))
-    ema = m.mul(market.alpha, delta) + m.mul(m.one - market.alpha, old_shares)
-    held = ema > 0
-    ema = _by_column(m, ema)
-    dividends = normalise(m, m.right(ema, market.incentive))
-    return Bonds(m.div(ema, ema.max(axis=-2, initial=0, keepdims=True)), held), dividends
+    delta = m.mul(market.bought(), market.stake[..., None])
+    support = delta.sum(axis=-2, keepdims=True)
+    ema = m.mul(market.alpha, m.div(delta, support)) + m.mul(m.one - market.alpha, old_shares)
+    held, total = ema > 0, ema.sum(axis=-2, keepdims=True)
+    ema = m.div(ema, total)
+    largest = ema.max(axis=-2, initial=0, keepdims=True)
+    sums = tuple(x[..., 0, :] for x in (support, total, largest))
+    return Bonds(m.div(ema, largest), held, sums=sums), m.right(ema, market.incentive)
 
 
 def yuma3(market: Market) -> tuple[Bonds, Numbers]:
-    """Each pair's bond averaged by itself; dividends (..., r) are stake times the share of the incentive."""
+    """Each pair's bond averaged by itself; each row (..., r) earns stake times its share of the incentive."""
     m = market.m
     new = _pairwise_ema(market, market.bought(), m.ratio(market.old, 65535))
-    held = m.right(_by_column(m, new.share), market.incentive)
-    return new, normalise(m, m.mul(held, market.stake))
+    total = new.share.sum(axis=-2, keepdims=True)
+    held = m.right(m.div(new.share, total), market.incentive)
+    return replace(new, sums=(total[..., 0, :],)), m.mul(held, market.stake)
 
 
 def _pairwise_ema(market: Market, bought: Numbers, old: Numbers) -> Bonds:

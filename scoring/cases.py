@@ -44,9 +44,12 @@ VECTORS = {
 }
 """Names in the outcome, and the :class:`EpochOutput` field behind each."""
 
+NAMES = {field: name for name, field in VECTORS.items()} | {"bonds": "Bonds"}
+"""The other way round."""
+
 
 class EpochCase(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One epoch's input. Vectors are of length ``n``; RAO for ``total_stake``, ``stake_threshold``
+    """One epoch's input. Vectors are of length ``n``; RAO for ``total_stake``, ``tao_stake``, ``stake_threshold``
     and ``rao_emission``, block numbers for ``block``, ``last_update``, ``block_at_registration`` and
     ``last_step_block``, blocks for ``tempo`` and ``activity_cutoff``; the rest is as stored
     (:class:`~subnet.scoring.epoch.EpochParams`). What has a default may be left out.
@@ -63,6 +66,8 @@ class EpochCase(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     rao_emission: U64 = 0
     last_step_block: I64 | None = None
     oldest_commit: list[U64] | None = None
+    tao_stake: list[U64] | None = None
+    tao_weight: U64 = 0
     tempo: I64 = _DEFAULTS.tempo
     kappa: U16 = _DEFAULTS.kappa
     bonds_penalty: U16 = _DEFAULTS.bonds_penalty
@@ -94,8 +99,11 @@ class _Document(msgspec.Struct):
     input: EpochCase | None = None
 
 
+_COLUMNS = ("total_stake", "last_update", "block_at_registration", "validator_permit", "oldest_commit", "tao_stake")
+
+
 def _state(case: EpochCase) -> EpochInput:
-    for name in ("total_stake", "last_update", "block_at_registration", "validator_permit", "oldest_commit"):
+    for name in _COLUMNS:
         column = getattr(case, name)
         if column is not None and len(column) != case.n:
             raise ValueError(f"`$.{name}` has {len(column)} elements, expected n = {case.n}")
@@ -110,6 +118,8 @@ def _state(case: EpochCase) -> EpochInput:
         last_step_block=case.last_step_block,
         rao_emission=case.rao_emission,
         oldest_commit=None if case.oldest_commit is None else _whole(case.oldest_commit),
+        tao_stake=None if case.tao_stake is None else _whole(case.tao_stake),
+        tao_weight=case.tao_weight,
     )
 
 

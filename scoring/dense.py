@@ -39,10 +39,14 @@ class Ballot:
 class Result:
     """An epoch's vectors (..., n) as shares, and the new bonds (..., r, n).
 
-    ``server``, ``validator`` and ``combined`` are shares of the emission.
+    ``ranks`` and ``preranks`` are sums of stake times weight, clipped and not; ``earned``
+    (..., r) is what dividends are shares of. ``server``, ``validator`` and ``combined`` are shares of the emission.
     """
 
     consensus: Numbers
+    ranks: Numbers
+    preranks: Numbers
+    earned: Numbers
     incentive: Numbers
     dividends: Numbers
     validator_trust: Numbers
@@ -59,7 +63,7 @@ def run(m: Arithmetic, rules: EpochParams, variant: Variant, ballot: Ballot) -> 
     w = m.ratio(ballot.weights, ballot.weights.sum(axis=-1, keepdims=True))
     consensus = stake_weighted_median(m, ballot.active_stake, ballot.uids, rules.kappa, w)
     clipped = np.minimum(w, consensus[..., None, :])
-    ranks = m.left(stake, clipped)
+    ranks, preranks = m.left(stake, clipped), m.left(stake, w)
     incentive = normalise(m, ranks)
     market = Market(
         m,
@@ -74,15 +78,18 @@ def run(m: Arithmetic, rules: EpochParams, variant: Variant, ballot: Ballot) -> 
         zeros=ballot.zeros,
         unsorted=ballot.unsorted,
     )
-    bonds, row_dividends = yuma3(market) if rules.yuma3 else yuma1(market)
-    dividends = _scatter(row_dividends, ballot.uids, n)
+    bonds, earned = yuma3(market) if rules.yuma3 else yuma1(market)
+    dividends = _scatter(normalise(m, earned), ballot.uids, n)
     server, validator, combined = _shares_of_emission(m, incentive, dividends, ballot)
     return Result(
         consensus=consensus,
+        ranks=ranks,
+        preranks=preranks,
+        earned=earned,
         incentive=incentive,
         dividends=dividends,
         validator_trust=_scatter(clipped.sum(axis=-1), ballot.uids, n),
-        trust=m.div(ranks, m.left(stake, w)),
+        trust=m.div(ranks, preranks),
         server=server,
         validator=validator,
         combined=combined,

@@ -51,23 +51,12 @@ def epoch(
 ) -> EpochOutput:
     """Run one epoch; pure, thread-safe. ``params`` default to the runtime's defaults.
 
-    The float form's u16 differ from the chain's by at most 1 on every vector, its RAO by a few
-    (``tests/scoring/test_yuma.py`` states the bounds); ``exact`` gives the chain's own integers,
-    at about three times the time. Raises ValueError for an unknown variant.
+    ``exact`` gives the chain's own integers, at two to four times the time. The float form's mostly are
+    off by 1 of u16 and a few RAO at most; how far they can be is
+    :func:`subnet.scoring.difference.bounds`. Raises ValueError for an unknown variant.
     """
     m, rules = arithmetic(variant, exact=exact), params or EpochParams()
-    who = stakes.voters(
-        state.stake,
-        state.tao_stake,
-        state.tao_weight,
-        state.last_update,
-        state.validator_permit,
-        state.block,
-        rules,
-        owner_is_exempt=variant == "head",
-    )
-    ballot = _ballot(m, state, rules, variant, who)
-    result = run(m, rules, variant, ballot)
+    who, ballot, result = steps(m, state, rules, variant)
     vectors = vectors_of(m, who, result)
     rao = np.asarray(state.rao_emission, dtype=np.uint64)
     return EpochOutput(
@@ -81,6 +70,22 @@ def epoch(
         bonds=_stored_bonds(m, result.bonds, ballot.uids, state, variant, who),
         floats=Shares(**{name: m.to_float(v) for name, v in vectors.items()}),
     )
+
+
+def steps(m: Arithmetic, state: EpochInput, rules: EpochParams, variant: Variant) -> tuple[Voters, Ballot, Result]:
+    """The epoch up to where its shares are cut to integers."""
+    who = stakes.voters(
+        state.stake,
+        state.tao_stake,
+        state.tao_weight,
+        state.last_update,
+        state.validator_permit,
+        state.block,
+        rules,
+        owner_is_exempt=variant == "head",
+    )
+    ballot = _ballot(m, state, rules, variant, who)
+    return who, ballot, run(m, rules, variant, ballot)
 
 
 def vectors_of(m: Arithmetic, who: Voters, result: Result) -> dict[str, Numbers]:

@@ -49,6 +49,17 @@ def test_without_json_it_is_a_table(case: str, capsys: pytest.CaptureFixture[str
     assert f"{EPOCH['output']['Emission'][0]:,}" in out
 
 
+def test_both_forms_are_compared(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(case, "--variant", "293", "--compare") == 0
+    out = capsys.readouterr().out
+    assert "off by" in out
+    assert "ValidatorTrust" in out
+    assert call(case, "--variant", "293", "--compare", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed) >= set(EPOCH["output"]) - {"Active", "ValidatorPermit", "Rank"}
+    assert all(one["largest"] <= one["bound"] for one in printed.values())
+
+
 def test_a_case_comes_by_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(EPOCH).encode())))
     assert call("-", "--variant", "293", "--json") == 0

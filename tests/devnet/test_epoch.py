@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from subnet.devnet.pallets import subtensor_epoch
@@ -14,6 +18,7 @@ from subnet.devnet.pallets.subtensor import SubtensorModule as S
 from subnet.devnet.pallets.subtensor import subnet_account
 from subnet.devnet.pallets.subtensor_commits import commit_hash
 from subnet.devnet.pallets.subtensor_staking import stake_of
+from subnet.scoring import yuma
 
 TAO = 10**9
 OWNER_CUT = TAO * ((11_796 << 32) // 65_535) >> 32
@@ -127,6 +132,45 @@ def test_who_is_paid_what(bench: Any) -> None:
     assert state.get(S.TotalHotkeyAlpha, owner, 1) - owners == pytest.approx(blocks * OWNER_CUT + to_owner, rel=1e-3)
     assert stake_of(state, owner, bench.alice, 1) == pytest.approx(state.get(S.TotalHotkeyAlpha, owner, 1), abs=1)
     assert pending(bench) == (0, 0, 0)
+
+
+def test_an_epoch_is_the_runtimes_to_the_last_bit(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the plain transcription of the runtime that the exact form itself is tested against."""
+    validators, _ = earning(bench)
+    root = {"hotkey": validators[1], "netuid": 0, "amount_staked": 77_777_777_777}
+    assert bench.send(bench.bob, "SubtensorModule", "add_stake", **root) is None
+    ran: list[tuple[Any, ...]] = []
+
+    def epoch(*args: Any, **form: Any) -> Any:
+        ran.append((*args, form))
+        return real_epoch(*args, **form)
+
+    real_epoch = yuma.epoch
+    monkeypatch.setattr(yuma, "epoch", epoch)
+    to_epoch(bench)
+    state, params, variant, form = ran[-1]
+    assert (variant, form) == ("head", {"exact": True})
+    assert state.tao_stake.tolist()[2] > 0
+    plain = {name: getattr(state, name) for name in state.__dataclass_fields__}
+    plain |= {name: value.tolist() for name, value in plain.items() if isinstance(value, np.ndarray)}
+    plain |= {name: getattr(state, name).rows() for name in ("weights", "bonds")}
+    want = reference().epoch(plain, {name: getattr(params, name) for name in params.__slots__}, "head")
+    for item, name in ((S.Consensus, "consensus"), (S.Incentive, "incentive"), (S.Dividends, "dividends")):
+        assert bench.state.get(item, 1) == want[name]
+    assert bench.state.get(S.StakeWeight, 1) == want["stake_weight"]
+    assert bench.state.get(S.Emission, 1) == want["emission"]
+    assert {uid: bench.state.get(S.Bonds, 1, uid) for uid in want["bonds"]} == want["bonds"]
+    assert any(want["incentive"])
+
+
+def reference() -> ModuleType:
+    path = Path(__file__).parent.parent / "scoring" / "reference.py"
+    spec = importlib.util.spec_from_file_location("yuma_reference", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_without_incentive_validators_get_all(bench: Any) -> None:

@@ -67,11 +67,21 @@ def test_what_has_a_default_may_be_left_out() -> None:
         ({"kappa": 70000}, r"\$\.kappa"),
         ({"bonds_moving_average": 1_000_001}, "bonds_moving_average"),
         ({"kapa": 1}, "kapa"),
+        ({"tao_stake": [1]}, "tao_stake"),
+        ({"tao_weight": 2**64}, "tao_weight"),
+        ({"rao_emission": 2**64}, "rao_emission"),
+        ({"total_stake": [2**63] * 24}, "2\\*\\*63"),
     ],
 )
 def test_what_is_no_case_is_refused_in_words(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read(CASE | change)
+
+
+def test_keys_stand_in_any_order_and_root_tao_apart() -> None:
+    other = dict(reversed(CASE.items())) | {"tao_stake": [0] * 23 + [10**12], "tao_weight": 2**64 - 1}
+    assert outcome(epoch(*read(dict(reversed(CASE.items()))))) == outcome(epoch(*read(CASE)))
+    assert outcome(epoch(*read(other)))["StakeWeight"][23] > 0
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"input": 3}'])
