@@ -90,6 +90,8 @@ def command(
 
     flags = {"validators": validators, "miners": miners, "epochs": epochs, "reveal": commit_reveal}
     scenario, gates = _scenario(rule, scenario_file, attack, flags, set_ or [], gate or [])
+    if any(one.metric == "smallest_stake" for one in gates) and not search:
+        raise ConfigError("a gate on smallest_stake needs the search", remedy="Leave out --no-search.")
     if plot is not None:
         _can_plot(plot)
     report = _simulate(scenario, seed, seeds, together, search, _workers(workers))
@@ -170,9 +172,10 @@ def _simulate(scenario: Scenario, seed: int, seeds: int, together: bool, search:
 def _show(report: Report) -> None:
     from rich.console import Console
 
-    from subnet.lab.show import LEGEND, table
+    from subnet.lab.show import LEGEND, table, title
 
     console = Console(highlight=False)
+    console.print(title(report), style="bold")
     console.print(table(report))
     console.print(LEGEND, style="dim")
 

@@ -96,12 +96,10 @@ class Actor:
 
     after_others: ClassVar[bool] = False
     """Whether its miners answer when the others' answers are there to see."""
-    work: ClassVar[float] = 1.0
-    """What part of the honest work it does."""
 
     def __post_init__(self) -> None:
         if self.miners < 0 or self.validators < 0 or self.miners + self.validators == 0:
-            raise ValueError("it needs at least one miner or validator")
+            raise ValueError("miners and validators can't be negative, and there must be one")
         if not 0 <= self.stake < 1:
             raise ValueError(f"stake is {self.stake}, expected a share of all: 0 <= stake < 1")
         if bool(self.validators) != bool(self.stake):

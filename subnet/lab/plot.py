@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subnet.lab.report import Report, Verdict
+from subnet.lab.show import title
 from subnet.scoring.moving import sliding_mean
 
 if TYPE_CHECKING:
@@ -36,16 +37,11 @@ def draw(report: Report, path: Path) -> Path:
     _gains(above.subplots(), report)
     axes = np.atleast_1d(below.subplots(rows, columns, sharex=True, squeeze=False)).ravel()
     for ax, verdict in zip(axes, shown, strict=False):
-        _income(ax, verdict)
+        _income(ax, verdict, report.epochs)
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
     below.supxlabel("epoch; income is a share of what an epoch pays", fontsize=9)
-    hidden = f"commit-reveal {report.reveal} tempos" if report.reveal else "commit-reveal off"
-    figure.suptitle(
-        f"{report.rule}: {report.validators} validators, {report.miners} miners, {len(report.seeds)} seeds, {hidden}",
-        fontsize=13,
-        fontweight="bold",
-    )
+    figure.suptitle(title(report), fontsize=13, fontweight="bold")
     figure.savefig(path, format="png")
     return path
 
@@ -70,10 +66,11 @@ def _gains(axes: Axes, report: Report) -> None:
     _plain(axes)
 
 
-def _income(axes: Axes, verdict: Verdict) -> None:
-    axes.plot(sliding_mean(verdict.honest, SMOOTHED), color=_HONEST, linewidth=1.4, label="honest")
+def _income(axes: Axes, verdict: Verdict, epochs: int) -> None:
+    x = np.linspace(0, epochs, verdict.paid.size, endpoint=False)
+    axes.plot(x, sliding_mean(verdict.honest, SMOOTHED), color=_HONEST, linewidth=1.4, label="honest")
     colour = _PAYS if verdict.pays else _LOSES
-    axes.plot(sliding_mean(verdict.paid, SMOOTHED), color=colour, linewidth=1.6, label="attack")
+    axes.plot(x, sliding_mean(verdict.paid, SMOOTHED), color=colour, linewidth=1.6, label="attack")
     axes.set_title(verdict.attack, fontsize=9, loc="left")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.1%}")

@@ -43,7 +43,7 @@ class Verdict:
 
     ``detection`` is the median over seeds. ``smallest_stake`` is the share of all stake from which the attack pays,
     infinite if it never does, None if it has no validators or was not searched. ``paid``, ``honest`` and
-    ``honest_series`` are means (T,).
+    ``honest_series`` are means over seeds.
     """
 
     attack: str

@@ -92,10 +92,18 @@ def scored(rule: Rule, seen: Round) -> Floats:
         scores = rule(seen)
     except Exception as error:  # the designer's code may raise anything
         raise DeclarationError(
-            f"the rule {name} failed in epoch {seen.epoch}: {type(error).__name__}: {error}",
+            f"the rule {name} failed in epoch {seen.epoch}, {_place(error)}: {type(error).__name__}: {error}",
             remedy="It is called with a subnet.lab.Round and returns an array (validators, miners).",
         ) from error
     return checked(rule, "__call__", scores, seen.answers.shape[:2])
+
+
+def _place(error: BaseException) -> str:
+    """Where in the designer's file it was raised; the traceback itself does not come back from a worker."""
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename.rpartition('/')[2]} line {frame.lineno}"
 
 
 def checked(rule: Any, method: str, given: Any, wanted: tuple[int, ...]) -> Floats:

@@ -14,7 +14,9 @@ from subnet.scoring.yuma import EpochParams, Variant
 
 MAX_CELLS = 2**26
 """Answers of one epoch, at most: validators x miners x questions."""
-MAX_EPOCHS = 1_000_000
+MAX_EPOCHS = 100_000
+MAX_HISTORY = 2**28
+"""Weights of past epochs that are kept, at most: validators x neurons x epochs."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,12 @@ class Scenario:
             raise ConfigError(
                 f"{self.validators} x {self.miners} x {self.questions} answers an epoch are more than {MAX_CELLS:,}",
                 remedy="Ask fewer questions, or of fewer miners.",
+            )
+        kept = 1 + self.reveal + max((a.looks_back for a in self.attacks), default=0)
+        if kept * self.validators * (self.validators + self.miners) > MAX_HISTORY:
+            raise ConfigError(
+                f"{kept} epochs of weights of {self.validators} validators are too many to keep",
+                remedy="Shorten the reveal period or the attack's look back, or make the subnet smaller.",
             )
         for attack in self.attacks:
             _check_seats(self, [attack])

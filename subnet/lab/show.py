@@ -11,16 +11,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+def title(report: Report) -> str:
+    """What was played, in a line."""
+    hidden = f"commit-reveal {report.reveal} tempos" if report.reveal else "commit-reveal off"
+    seeds = f"{len(report.seeds)} seed{'s' if len(report.seeds) > 1 else ''}"
+    size = f"{report.validators} validators, {report.miners} miners, {report.epochs} epochs"
+    return f"{report.rule}: {size}, {seeds}, {hidden}"
+
+
 def table(report: Report) -> Table:
     """One line an attack, the one that gains most first."""
     from rich.table import Table
 
-    hidden = f"commit-reveal {report.reveal} tempos" if report.reveal else "commit-reveal off"
-    title = (
-        f"{report.rule}: {report.validators} validators, {report.miners} miners, {report.epochs} epochs, "
-        f"{len(report.seeds)} seeds, {hidden}"
-    )
-    grid = Table(title=title, title_justify="left", box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
+    grid = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("attack", overflow="fold")
     for heading in ("gain", "pays", "honest", "harm", "found", "vtrust", "own", "stake"):
         grid.add_column(heading, justify="right", no_wrap=True)

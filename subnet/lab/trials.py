@@ -22,6 +22,9 @@ FOUND_OUT = 0.5
 """An attack is found out when it earns less than this part of what honesty would, and stays there."""
 
 
+POINTS = 400
+
+
 @dataclass(frozen=True)
 class Trial:
     """Attack ``index`` of a scenario, under one seed."""
@@ -37,8 +40,8 @@ class Outcome:
 
     ``gain`` is the attack's income over its honest counterpart's, less 1; ``harm`` what the honest neurons lost by it.
     ``detection`` is in epochs from the attack's beginning, infinite if it is never found out. ``vtrust`` is the honest
-    validators', ``own_vtrust`` the attack's (NaN without validators). ``paid`` and ``honest`` (T,) are the attack's
-    and its counterpart's income by epoch; ``honest_series`` (T,) the honest miners' part of the pay for work.
+    validators', ``own_vtrust`` the attack's (NaN without validators). ``paid`` and ``honest`` are the attack's
+    and its counterpart's income by epoch; ``honest_series`` the honest miners' part of the pay for work.
     """
 
     honest_share: float
@@ -65,10 +68,18 @@ def measure(trial: Trial, progress: Callable[[], object] | None = None) -> Outco
         detection=found_out(paid, would, s.attacks[trial.index].begins),
         vtrust=_vtrust(attacked, 0, s.reveal),
         own_vtrust=_vtrust(attacked, group, s.reveal) if s.attacks[trial.index].validators else math.nan,
-        paid=paid,
-        honest=would,
-        honest_series=_share(attacked),
+        paid=binned(paid),
+        honest=binned(would),
+        honest_series=binned(_share(attacked)),
     )
+
+
+def binned(series: Floats) -> Floats:
+    """At most :data:`POINTS` means of neighbours: what is kept of a series for a picture."""
+    if series.size <= POINTS:
+        return series
+    starts = np.linspace(0, series.size, POINTS, endpoint=False).astype(np.int64)
+    return np.asarray(np.add.reduceat(series, starts) / np.diff(np.append(starts, series.size)))
 
 
 def relative(paid: float, honest: float) -> float:

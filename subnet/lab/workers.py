@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from subnet.errors import ConfigError, MissingExtra
+from subnet.errors import ConfigError, DeclarationError, MissingExtra
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,6 +45,7 @@ class Processes:
         from concurrent.futures import as_completed
         from concurrent.futures.process import BrokenProcessPool
 
+        _check_pickles(arguments)
         futures = [self._pool.submit(function, argument) for argument in arguments]
         try:
             for future in as_completed(futures):
@@ -80,6 +81,7 @@ class RayCluster:
             ray.init(include_dashboard=False, logging_level="ERROR", log_to_driver=False)
 
     def map(self, function: Callable[[T], R], arguments: Sequence[T], done: Callable[[], object]) -> list[R]:
+        _check_pickles(arguments)
         remote = self._ray.remote(function)
         pending = waiting = [remote.remote(argument) for argument in arguments]
         while waiting:
@@ -94,6 +96,18 @@ class RayCluster:
 
     def stop(self) -> None:
         """Nothing more than :meth:`close`: Ray cancels what a driver that leaves has asked for."""
+
+
+def _check_pickles(arguments: Sequence[object]) -> None:
+    import pickle
+
+    try:
+        pickle.dumps(arguments[:1])
+    except Exception as error:  # pickle raises as it likes
+        raise DeclarationError(
+            f"the scenario can't go to another process: {error}",
+            remedy="Give rules and actors a name at the top of their module (no lambda), or use one worker.",
+        ) from error
 
 
 def _live_with_parent() -> None:

@@ -81,6 +81,17 @@ def test_a_rule_and_an_attack_of_ones_own(here: Path, capsys: pytest.CaptureFixt
     assert printed["attacks"][0]["gain"]["mean"] < -0.5
 
 
+def test_a_rule_that_breaks_is_told_with_its_line_from_a_worker_too(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "my_broken_rules.py").write_text("def score(seen):\n    return 1 / 0\nnameless = lambda seen: 1\n")
+    for workers in ("1", "2"):
+        assert call("my_broken_rules:score", *SMALL[:-1], workers, "-a", "lazy", "--no-search") == 4
+        assert "epoch 0, my_broken_rules.py line 2: ZeroDivisionError" in capsys.readouterr().err
+    assert call("my_broken_rules:nameless", *SMALL[:-1], "2", "-a", "lazy", "--no-search") == 4
+    assert "no lambda" in capsys.readouterr().err
+
+
 def test_a_scenario_file_and_flags_before_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = here / "scenario.toml"
     file.write_text(
@@ -125,6 +136,8 @@ def test_a_picture(here: Path) -> None:
         (("--miners", "3", "-a", "cabal=miners=3"), 2, "nobody honest"),
         (("--workers", "-3"), 2, "workers is"),
         (("--scenario", "/nowhere/at/all.toml"), 2, "can't be read"),
+        (("--no-search", "--gate", "smallest_stake=0.4"), 2, "needs the search"),
+        (("--commit-reveal", "100", "--validators", "1000", "--miners", "9000"), 2, "too many to keep"),
         (("--plot", "/nowhere/at/all.png"), 2, "no folder"),
     ],
 )

@@ -13,7 +13,7 @@ from subnet.lab import Actor, Cabal, Gate, ModelSwapper, Report, Scenario, Sybil
 from subnet.lab.report import Estimate
 from subnet.lab.search import STEPS, smallest_stake
 from subnet.lab.simulate import trials
-from subnet.lab.trials import Trial, found_out, measure, relative
+from subnet.lab.trials import Trial, binned, found_out, measure, relative
 from subnet.lab.workers import Here, hired
 
 SMALL = Scenario(validators=5, miners=12, epochs=30)
@@ -44,6 +44,14 @@ def test_a_swapped_model_is_found_out_after_it_is_swapped() -> None:
 def strict(seen):
     """Pays by the fourth power of the accuracy, so that poor answers are worth little."""
     return np.exp(-np.abs(seen.errors)).mean(axis=2) ** 4
+
+
+def test_a_long_series_is_kept_as_means_of_neighbours() -> None:
+    assert (binned(np.arange(400.0)) == np.arange(400.0)).all()
+    kept = binned(np.arange(100_000.0))
+    assert kept.size == 400
+    assert kept[0] == np.arange(250).mean()
+    assert kept.mean() == pytest.approx(np.arange(100_000).mean())
 
 
 def test_gain_without_an_honest_income() -> None:
