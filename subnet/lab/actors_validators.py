@@ -19,7 +19,8 @@ class WeightCopier(Actor):
     """Sets the weights that others have published, ``late`` epochs after they could be read.
 
     ``of="consensus"`` is the stake-weighted mean of the others' rows, which no honest validator is nearer to;
-    ``"best"`` the row of the validator with the most stake. Under commit-reveal it only sees what has been revealed.
+    ``"best"`` the row of the validator with the most stake. Under commit-reveal it only sees what has been revealed;
+    until there is something to copy it judges honestly, so that its start is not held against it.
     """
 
     validators: int = 1
@@ -41,13 +42,13 @@ class WeightCopier(Actor):
     def weigh(self, seen: Seen) -> Floats:
         read = seen.published(self.late)
         if read is None:
-            return np.zeros_like(seen.judged)
+            return seen.judged
         stake = seen.stake.copy()
         stake[seen.rows] = 0.0
         total = read.sum(axis=1)
         stake[total == 0] = 0.0
         if not stake.any():
-            return np.zeros_like(seen.judged)
+            return seen.judged
         if self.of == "best":
             row = read[np.argmax(stake)]
         else:

@@ -64,7 +64,7 @@ def stake(share: float | None) -> str:
 
 
 LEGEND = """\
-gain    income over what the same seats and stake would earn honestly, ± 95% interval
+gain    income over that of the same seats and stake if honest, ± 95% interval
 honest  the honest miners' share of the pay for work
 harm    what the honest lost
 found   epochs until it earns under half of an honest income, for good
