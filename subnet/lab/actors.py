@@ -43,6 +43,7 @@ class Asked:
     answers: Answers
     elapsed: Answers
     incentive: Floats
+    stake: Floats
     timeout: float
 
     @property

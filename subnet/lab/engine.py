@@ -135,6 +135,7 @@ class World:
             answers=answers,
             elapsed=elapsed,
             incentive=self.chain.incentive[s.validators :],
+            stake=self.chain.stake,
             timeout=s.timeout,
         )
         usual = s.timeout * USUAL_LATENCY * np.exp(0.2 * group.rng.standard_normal(seats.size, dtype=np.float32))

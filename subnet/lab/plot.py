@@ -59,7 +59,7 @@ def _gains(axes: Axes, report: Report) -> None:
         text = "from nothing" if math.isinf(v.gain.mean) else f"{v.gain.mean:+.1%}"
         axes.annotate(text, (max(bars[i], high, 0.0), i), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_yticks(range(len(verdicts)), [v.attack for v in verdicts], fontsize=9)
-    axes.set_xlim(-limit, limit * 1.2)
+    axes.set_xlim(-limit, max(0.25, float(bars.max()) + 0.2))
     axes.axvline(0, color="black", linewidth=0.8)
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:+.0%}" if x else "0")
     axes.set_title("gain over honest work, with its 95% interval (orange: it pays)", fontsize=10, loc="left")

@@ -3,7 +3,7 @@
 Consensus protects while less than half of the stake colludes (kappa = 0.5): Luus, Steeves, Shaabana, Hu, Liu,
 "Stake-Based Consensus for Utility Scoring" (bittensor.com). Copied weights earn more than honest ones where they are
 public; commit-reveal makes copies stale, and helps only as far as miners' performance changes within the reveal
-period: Opentensor's documentation, "The Weight Copying Problem" and "Commit Reveal". docs/decisions/014-lab.md has
+period: Opentensor's documentation, "The Weight Copying Problem" and "Commit Reveal". docs/decisions/016-lab.md has
 the figures measured here.
 """
 
