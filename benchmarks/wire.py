@@ -75,8 +75,7 @@ def serve_ours(pipe: Connection, receipts: bool) -> None:
                 axon.serve(_handler(cls))
             await axon.start()
             ports.append(axon.port)
-        pipe.send(ports)
-        await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+        await _serve_until_told(pipe, ports)
 
     asyncio.run(main())
 
@@ -111,10 +110,16 @@ def serve_bare(pipe: Connection, receipts: bool) -> None:
             site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
             await site.start()
             ports.append(runner.addresses[0][1])
-        pipe.send(ports)
-        await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+        await _serve_until_told(pipe, ports)
 
     asyncio.run(main())
+
+
+async def _serve_until_told(pipe: Connection, ports: list[int]) -> None:
+    """Tell the ports, then this process's CPU time so far whenever asked, until told to stop."""
+    pipe.send(ports)
+    while await asyncio.get_running_loop().run_in_executor(None, pipe.recv) == "cpu":
+        pipe.send(time.process_time())
 
 
 def _miner(i: int) -> Keypair:
@@ -122,13 +127,22 @@ def _miner(i: int) -> Keypair:
 
 
 @contextmanager
-def server(target: Callable[[Connection, bool], None], receipts: bool) -> Iterator[list[int]]:
+def server(
+    target: Callable[[Connection, bool], None], receipts: bool
+) -> Iterator[tuple[list[int], Callable[[], float]]]:
+    """The ports of a server in a process of its own, and what tells that process's CPU time in seconds."""
+
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=target, args=(theirs, receipts), daemon=True)
     process.start()
+
+    def cpu() -> float:
+        ours.send("cpu")
+        return float(ours.recv())
+
     try:
-        yield ours.recv()
+        yield ours.recv(), cpu
     finally:
         ours.send("stop")
         process.join(10)
@@ -197,10 +211,11 @@ async def rate(one: Callable[[int], Awaitable[None]], in_flight: int, requests: 
 
 
 async def measure(kind: str, requests: int) -> dict[str, float]:
-    """One server, one client: rates at 64 and 256 in flight (1/s), seconds for the fan-out to 256 axons."""
+    """One server, one client: rates at 64 and 256 in flight (1/s), seconds for the fan-out to 256 axons, and what
+    a round trip at 64 costs each process in seconds of CPU, which a busy machine blurs less than it does rates."""
     serve, client = (serve_bare, client_bare) if kind == "bare" else (serve_ours, client_ours)
     receipts = kind == "receipts"
-    with server(serve, receipts) as ports:
+    with server(serve, receipts) as (ports, server_cpu):
         async with client(ports, receipts) as one:
             await rate(one, 64, 300)  # connections and caches
             fan_out = one.fan_out  # type: ignore[attr-defined]
@@ -210,8 +225,12 @@ async def measure(kind: str, requests: int) -> dict[str, float]:
                 start = time.perf_counter()
                 await fan_out()
                 times.append(time.perf_counter() - start)
+            cpu = time.process_time(), server_cpu()
+            at_64 = await rate(one, 64, requests)
             return {
-                "64": await rate(one, 64, requests),
+                "client": (time.process_time() - cpu[0]) / requests,
+                "server": (server_cpu() - cpu[1]) / requests,
+                "64": at_64,
                 "256": await rate(one, 256, requests),
                 "fanout": statistics.median(times),
             }
@@ -265,15 +284,19 @@ def report(runs: dict[str, list[dict[str, float]]], v10: float | None, *, as_jso
         ratios |= {"v10_signed_64": median("signed", "64") / v10, "v10_receipts_64": median("receipts", "64") / v10}
     if as_json:
         rates = {kind: {"64": at64, "256": at256} for kind, at64, at256, _ in rows}
-        seconds = {kind: {"fanout_256": fanout} for kind, _, _, fanout in rows}
+        seconds: dict[str, dict[str, float]] = {
+            kind: {"fanout_256": fanout, "cpu_client": median(kind, "client"), "cpu_server": median(kind, "server")}
+            for kind, _, _, fanout in rows
+        }
         if v10:
             rates["v10"] = {"64": v10}
         print(json.dumps({"ratios": ratios, "rates": rates, "seconds": seconds}, indent=2))
         return
     print(f"\r{platform.machine()}, Python {platform.python_version()}, aiohttp {aiohttp.__version__}; medians")
-    print(f"{'':<10}{'64 in flight':>14}{'256 in flight':>15}{'256 axons':>12}")
+    print(f"{'':<10}{'64 in flight':>14}{'256 in flight':>15}{'256 axons':>12}{'CPU client':>14}{'CPU server':>14}")
     for kind, at64, at256, fanout in rows:
-        print(f"{kind:<10}{at64:>12.0f}/s{at256:>13.0f}/s{fanout * 1000:>9.0f} ms")
+        client, serving = (f"{median(kind, side) * 1e6:>11.0f} µs" for side in ("client", "server"))
+        print(f"{kind:<10}{at64:>12.0f}/s{at256:>13.0f}/s{fanout * 1000:>9.0f} ms{client}{serving}")
     for kind in ("signed", "receipts"):
         at64, at256 = ratios[f"{kind}_64"], ratios[f"{kind}_256"]
         fanout = ratios["fanout_256" if kind == "signed" else "receipts_fanout_256"]
