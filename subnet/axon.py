@@ -22,12 +22,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import aiohttp
-from aiohttp import web
-
 from subnet import auth, codec, frames
 from subnet.admission import Buckets, Limits
-from subnet.bodies import outgoing
 from subnet.connections import FrontDoor
 from subnet.errors import (
     BodyTooLarge,
@@ -44,6 +40,7 @@ from subnet.errors import (
     WireError,
     WrongMethod,
 )
+from subnet.http_server import BrokenBody, Request, Response
 from subnet.keys import canonical_ss58, scheme_of
 from subnet.nonces import NonceTable
 from subnet.receipts import HEADER_RECEIPT, NO_ARTIFACT, Receipt, signed
@@ -67,12 +64,6 @@ _ENCODINGS: Final = frozenset(
     # The last two are what HTTP clients put on bytes of which they were told nothing.
     (codec.JSON, codec.MSGPACK, "application/x-msgpack", "application/octet-stream", "")
 )
-_BROKEN_BODY: Final = (
-    aiohttp.ClientPayloadError,
-    web.RequestPayloadError,
-    web.PayloadAccessError,
-    ConnectionError,
-)
 
 
 @dataclass
@@ -92,7 +83,7 @@ class AxonStats:
 class _Exchange:
     """One request on its way through; filled in step by step."""
 
-    request: web.BaseRequest
+    request: Request
     path: str
     address: str
     json: bool = False
@@ -176,15 +167,7 @@ class Axon:
         Waits up to 2 s where the memory of nonces was lost, so that nobody meets a server that refuses all.
         """
         await asyncio.sleep(self._nonces.ready_in())
-        self._http = FrontDoor(
-            self._answer,
-            limits=self.limits,
-            proxies=self._proxies,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=self.limits.keepalive,
-            lingering_time=2.0,
-        )
+        self._http = FrontDoor(self._answer, limits=self.limits, proxies=self._proxies)
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(
@@ -228,17 +211,17 @@ class Axon:
 
     # One request, top to bottom.
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: Request) -> Response | None:
         assert self._http is not None  # noqa: S101 - the request came through it
-        self._http.greet(request)
-        exchange = _Exchange(request, request.raw_path, self._http.source(request))
+        exchange = _Exchange(request, request.path, self._http.source(request))
         self.stats.in_flight += 1
         self._idle.clear()
         try:
             found, message = await self._receive(exchange)
             arguments = (message, exchange.caller) if found.takes_caller else (message,)
             if found.declared.stream:
-                return await self._stream(exchange, found, message, arguments)
+                await self._stream(exchange, found, message, arguments)
+                return None
             reply = await self._workers.run(found, message, arguments, exchange.priority)
             response = self._response(exchange, 200, self._encoded(exchange, found, reply))
             self.stats.served += 1
@@ -272,23 +255,23 @@ class Axon:
 
     def _look_up(self, exchange: _Exchange) -> Route:
         request = exchange.request
-        content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         exchange.json = content_type == codec.JSON
         if request.method != "POST":
             raise WrongMethod(f"{request.method} is not served; synapses are POSTed")
         found = self._routes.get(exchange.path.partition("?")[0].removeprefix("/"))
         if found is None:
             raise UnknownSynapse(f"this miner serves {', '.join(self._routes) or 'nothing'}")
-        if content_type not in _ENCODINGS or "Content-Encoding" in request.headers:
+        if content_type not in _ENCODINGS or "content-encoding" in request.headers:
             raise UnknownEncoding("bodies are plain msgpack or JSON")
-        if (request.content_length or 0) > found.declared.max_request:
+        if request.content_length > found.declared.max_request:
             raise BodyTooLarge(f"{request.content_length} bytes; {found.declared.max_request} are accepted")
         return found
 
     def _check_claim(self, exchange: _Exchange, found: Route) -> auth.Claim | None:
         """The caller's claim, as far as it can be checked without the body; None for an unsigned request."""
         headers = exchange.request.headers
-        if self._insecure and auth.HEADER_HOTKEY not in headers:
+        if self._insecure and auth.HEADER_HOTKEY.lower() not in headers:
             return None
         claim = auth.read_claim(headers)
         auth.check_freshness(claim)
@@ -297,33 +280,29 @@ class Axon:
         exchange.caller = auth.Caller(claim.hotkey, claim.nonce_ns, claim.scheme, neuron)
         return claim
 
-    async def _read_body(self, request: web.BaseRequest, cap: int) -> bytes | bytearray:
+    async def _read_body(self, request: Request, cap: int) -> bytes | bytearray:
         """The raw body, at most ``cap`` bytes, counted in ``_unverified`` (the caller takes them off again)."""
-        content = request.content
-        if content.is_eof():  # all there already, as small bodies are
-            body: bytes | bytearray = content.read_nowait()
-            if len(body) > cap:
+        if request.complete:  # as small bodies are
+            whole = request.body_so_far()
+            if len(whole) > cap:
                 raise BodyTooLarge(f"more than the {cap} bytes that are accepted")
-            self._unverified += len(body)
-            return body
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
+            self._unverified += len(whole)
+            return whole
         body = bytearray()
         try:
             async with asyncio.timeout(self.limits.body_timeout):
-                while chunk := await content.readany():
-                    if len(body) + len(chunk) > cap:
+                while piece := await request.piece():
+                    if len(body) + len(piece) > cap:
                         raise BodyTooLarge(f"more than the {cap} bytes that are accepted")
-                    if self._unverified + len(chunk) > self.limits.unverified_bytes:
+                    if self._unverified + len(piece) > self.limits.unverified_bytes:
                         raise Busy("too many bodies are arriving at once", retry_after=1.0)
-                    self._unverified += len(chunk)
-                    body += chunk
+                    self._unverified += len(piece)
+                    body += piece
         except BaseException as error:
             self._unverified -= len(body)
             if isinstance(error, TimeoutError):
                 raise SlowRequest(f"the body took over {self.limits.body_timeout:g}s") from None
-            if isinstance(error, _BROKEN_BODY):
+            if isinstance(error, BrokenBody):
                 raise Malformed("the body broke off") from None
             raise
         return body
@@ -340,36 +319,33 @@ class Axon:
 
     async def _stream(
         self, exchange: _Exchange, found: Route, message: Synapse[Any], arguments: tuple[Any, ...]
-    ) -> web.StreamResponse:
+    ) -> None:
         """Frames as the handler yields them, each taken by the caller before the next is computed.
 
         What goes wrong before the first is an ordinary refusal, with its status.
         """
-        assert self._http is not None  # noqa: S101 - a request came through it
-        with self._http.cancelled_when_lost(exchange.request):
-            async with contextlib.aclosing(
-                self._workers.stream(found, message, arguments, exchange.priority)
-            ) as messages:
-                first = await anext(messages, None)
-                kind = frames.LINES if exchange.json else frames.CONTENT_TYPE
-                response = web.StreamResponse(headers={"Content-Type": kind, "Server": "subnet"})
-                response.enable_chunked_encoding()
-                await response.prepare(exchange.request)
-                out = frames.FrameWriter(response.write, found.declared, json=exchange.json)
-                error: WireError | None = None
-                try:
-                    while first is not None:
-                        await out.message(first)
-                        first = await anext(messages, None)
-                except WireError as failed:
-                    error = failed
-                    self.stats.refused[failed.code] += 1
-                    await out.error(failed)
-                await out.end(self._receipt(exchange, 200, out.digest).header() if self._signs(exchange) else "")
-                await response.write_eof()
+        connection = exchange.request.connection
+        connection.cancel_when_lost = True
+        if connection.transport is None:
+            raise asyncio.CancelledError
+        async with contextlib.aclosing(self._workers.stream(found, message, arguments, exchange.priority)) as messages:
+            first = await anext(messages, None)
+            kind = frames.LINES if exchange.json else frames.CONTENT_TYPE
+            write = connection.stream(exchange.request, {"Content-Type": kind})
+            out = frames.FrameWriter(write, found.declared, json=exchange.json)
+            error: WireError | None = None
+            try:
+                while first is not None:
+                    await out.message(first)
+                    first = await anext(messages, None)
+            except WireError as failed:
+                error = failed
+                self.stats.refused[failed.code] += 1
+                await out.error(failed)
+            await out.end(self._receipt(exchange, 200, out.digest).header() if self._signs(exchange) else "")
+            await write(b"")
         self.stats.bytes_out += out.sent
         self.stats.served += error is None
-        return response
 
     # Replies.
 
@@ -385,22 +361,21 @@ class Axon:
             raise HandlerFailed("the handler's reply is larger than its synapse allows")
         return body
 
-    def _refusal(self, exchange: _Exchange, error: WireError) -> web.Response:
+    def _refusal(self, exchange: _Exchange, error: WireError) -> Response:
         self.stats.refused[error.code] += 1
         log.debug("refused %s from %s: %s", error.code, exchange.address, error)
         response = self._response(exchange, error.status, codec.encode_data(error.as_dict(), json=exchange.json))
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
-        if self._stopping or not exchange.request.content.is_eof():
-            response.force_close()  # the rest of the body is not worth reading
+        response.close = self._stopping  # one whose body was not read closes anyway
         return response
 
-    def _response(self, exchange: _Exchange, status: int, body: bytes) -> web.Response:
-        headers = {"Content-Type": codec.JSON if exchange.json else codec.MSGPACK, "Server": "subnet"}
+    def _response(self, exchange: _Exchange, status: int, body: bytes) -> Response:
+        headers = {"Content-Type": codec.JSON if exchange.json else codec.MSGPACK}
         if self._signs(exchange):
             headers[HEADER_RECEIPT] = self._receipt(exchange, status, hashlib.sha256(body).hexdigest()).header()
         self.stats.bytes_out += len(body)
-        return web.Response(status=status, body=outgoing(body), headers=headers)
+        return Response(status, body, headers)
 
     def _signs(self, exchange: _Exchange) -> bool:
         return self._receipts and exchange.proved

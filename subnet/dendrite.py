@@ -12,25 +12,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-import aiohttp
-from yarl import URL
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from subnet import auth, codec
-from subnet.bodies import outgoing
 from subnet.breaker import Breakers
 from subnet.errors import DeclarationError, SubnetError
+from subnet.http_client import Disconnected, Pool, Reply, Target, request_head
 from subnet.keys import canonical_ss58, scheme_of
 from subnet.receipts import HEADER_RECEIPT, Receipt
 from subnet.results import Failure, Ok, Reason, Refusal, Result, failure, refusal_of
 from subnet.streams import Opened, Stream
 from subnet.synapse import Declaration, Message, Synapse, check_reply, declaration
-from subnet.types import Netuid, Neuron
+from subnet.types import AxonInfo, Netuid, Neuron
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -38,11 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["Dendrite", "Failure", "Ok", "Reason", "Result", "Stream"]
 
 R = TypeVar("R", bound=Message)
+T = TypeVar("T")
 
 REFUSAL_CAP: Final = 16_384
 """Bytes of a refusal that are read."""
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
-_OWN_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+_RECEIPT: Final = HEADER_RECEIPT.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,16 @@ class _Packed:
     declared: Declaration
     body: bytes
     digest: str
+
+
+class _Way(NamedTuple):
+    """Where a synapse of a peer's axon is."""
+
+    target: Target
+    url: str
+    """Of the axon; what its circuit and its slots are counted by."""
+    host: str
+    path: str
 
 
 class Dendrite:
@@ -83,7 +90,7 @@ class Dendrite:
         self._hosts: dict[str, asyncio.Semaphore] = {}
         self._breakers = Breakers() if breakers is None else breakers
         self._last_nonce = 0
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
 
     async def query(
         self,
@@ -202,9 +209,9 @@ class Dendrite:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
 
     async def __aenter__(self) -> Dendrite:
         return self
@@ -236,13 +243,18 @@ class Dendrite:
         """One peer, to its end: every way in which it can go wrong becomes a Failure."""
         started = 0.0
         try:
-            url, circuit = self._way(peer, packed)
+            way, circuit = self._way(peer, packed)
+            slot = self._slot(way)
             try:
-                async with asyncio.timeout_at(deadline), self._slot(url):
+                await _take(slot, deadline)
+                try:
                     started = time.perf_counter()
-                    response, nonce = await self._post(peer, url, packed)
-                    async with response:
-                        value, receipt = await self._reply(peer, url, packed, nonce, response)
+                    reply, nonce = await self._exchange(
+                        peer, way, packed, self._open_pool().post, cap=packed.declared.max_reply, deadline=deadline
+                    )
+                finally:
+                    slot.release()
+                value, receipt = self._read(peer, way, packed, nonce, reply)
             except BaseException as error:
                 self._learn(circuit, error)
                 raise
@@ -251,91 +263,99 @@ class Dendrite:
         except Exception as error:
             return failure(peer, error, time.perf_counter() - started if started else 0.0)
 
-    def _way(self, peer: Neuron, packed: _Packed) -> tuple[URL, str]:
+    def _way(self, peer: Neuron, packed: _Packed) -> tuple[_Way, str]:
         """Where the peer is asked, and the name of its circuit; a Refusal if it can't be, or had better not be."""
         if peer.axon is None or not peer.axon.port:
             raise Refusal(Reason.NO_AXON, "dendrite.no-axon", "the metagraph lists no address for it")
-        circuit = f"{peer.hotkey} {peer.axon.url}"
+        way = _way_to(peer.axon, packed.declared.name)
+        circuit = f"{peer.hotkey} {way.url}"
         wait = self._breakers.wait(circuit)
         if wait:
             raise Refusal(
                 Reason.UNREACHABLE, "dendrite.circuit-open", "it failed to answer several times in a row", wait
             )
-        return _address(peer.axon.url, packed.declared.name), circuit
+        return way, circuit
 
     def _learn(self, circuit: str, error: BaseException | None) -> None:
         """Tell the breakers how an exchange ended."""
-        if isinstance(error, TimeoutError | aiohttp.ClientConnectionError | OSError):
+        if error is None:
+            self._breakers.answered(circuit)
+        elif isinstance(error, OSError):  # TimeoutError is one
             self._breakers.failed(circuit)
         elif isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
             self._breakers.unknown(circuit)
         else:
             self._breakers.answered(circuit)
 
-    async def _post(self, peer: Neuron, url: URL, packed: _Packed) -> tuple[aiohttp.ClientResponse, int]:
-        """Sign and send: the response, its headers read, and the nonce."""
-        try:
-            return await self._send(peer, url, packed)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-            # A kept connection that the peer closed just as we wrote; work units are idempotent.
-            return await self._send(peer, url, packed)
+    async def _exchange(
+        self, peer: Neuron, way: _Way, packed: _Packed, ask: Callable[..., Awaitable[T]], **bounds: Any
+    ) -> tuple[T, int]:
+        """Sign and send: what ``ask``, a method of the pool, gives, and the nonce."""
+        for again in (True, False):
+            head, nonce = self._head(peer, way, packed)
+            try:
+                return await ask(way.target, head, packed.body, refusal_cap=REFUSAL_CAP, **bounds), nonce
+            except (Disconnected, ConnectionResetError):
+                # A kept connection that the peer closed just as we wrote; work units are idempotent.
+                if not again:
+                    raise
+        raise AssertionError("unreachable")
 
-    async def _send(self, peer: Neuron, url: URL, packed: _Packed) -> tuple[aiohttp.ClientResponse, int]:
+    def _head(self, peer: Neuron, way: _Way, packed: _Packed) -> tuple[bytes, int]:
+        """A request's head, signed for this peer and this once, and its nonce."""
         nonce = self._nonce()
         headers = auth.sign_digest(
             self._key,
             sender=self.hotkey,
             method="POST",
-            path=url.raw_path_qs,
+            path=way.path,
             digest=packed.digest,
             receiver=peer.hotkey,
             nonce_ns=nonce,
         )
         headers["Content-Type"] = codec.MSGPACK
-        fingerprint = peer.axon.fingerprint if peer.axon is not None else None
-        response = await self._open_session().post(
-            url,
-            data=outgoing(packed.body),
-            headers=headers,
-            allow_redirects=False,
-            ssl=aiohttp.Fingerprint(fingerprint) if fingerprint else True,
-        )
-        return response, nonce
+        return request_head(way.host, way.path, headers, len(packed.body)), nonce
 
-    async def _reply(
-        self, peer: Neuron, url: URL, packed: _Packed, nonce: int, response: aiohttp.ClientResponse
-    ) -> tuple[Any, Receipt | None]:
-        """Read and check: the reply and its receipt, or an exception that ``failure`` knows."""
-        await _check_status(response)
-        body = await _read(response, packed.declared.max_reply)
-        digest = hashlib.sha256(body).hexdigest()
+    def _read(self, peer: Neuron, way: _Way, packed: _Packed, nonce: int, reply: Reply) -> tuple[Any, Receipt | None]:
+        """What the reply says, checked, and its receipt, or an exception that ``failure`` knows."""
+        _check_plain(reply.headers)
+        if reply.status != 200:
+            raise _refusal(reply)
+        digest = hashlib.sha256(reply.body).hexdigest()
         receipt = self._check_receipt(
-            response.headers.get(HEADER_RECEIPT, ""), digest, peer=peer, url=url, packed=packed, nonce=nonce
+            reply.headers.get(_RECEIPT, ""), digest, peer=peer, path=way.path, packed=packed, nonce=nonce
         )
-        value = codec.decode(packed.declared.response, body, json=_is_json(response))
+        value = codec.decode(packed.declared.response, reply.body, json=_is_json(reply))
         check_reply(packed.request, value)
         return value, receipt
 
     async def _open_stream(self, peer: Neuron, packed: _Packed, deadline: float) -> Opened:
-        """The response to a stream's request, its status good; the slot is the caller's to give back."""
-        url, circuit = self._way(peer, packed)
-        slot = self._slot(url)
+        """The connection of a stream, its status good; it and the slot are the caller's to give back."""
+        way, circuit = self._way(peer, packed)
+        slot = self._slot(way)
         try:
-            async with asyncio.timeout_at(deadline), AsyncExitStack() as undo:
-                await undo.enter_async_context(slot)
-                response, nonce = await self._post(peer, url, packed)
-                undo.callback(response.close)
-                await _check_status(response)
-                undo.pop_all()
+            await _take(slot, deadline)
+            try:
+                source, nonce = await self._exchange(peer, way, packed, self._open_pool().open, deadline=deadline)
+                try:
+                    _check_plain(source.headers)
+                    if source.status != 200:
+                        raise _refusal(await source.reply())
+                except BaseException:
+                    source.close()
+                    raise
+            except BaseException:
+                slot.release()
+                raise
         except BaseException as error:
             self._learn(circuit, error)
             raise
         self._learn(circuit, None)
-        check = partial(self._check_receipt, peer=peer, url=url, packed=packed, nonce=nonce)
-        return Opened(response, slot.release, check)
+        check = partial(self._check_receipt, peer=peer, path=way.path, packed=packed, nonce=nonce)
+        return Opened(source, slot.release, check)
 
     def _check_receipt(
-        self, header: str, digest: str, *, peer: Neuron, url: URL, packed: _Packed, nonce: int
+        self, header: str, digest: str, *, peer: Neuron, path: str, packed: _Packed, nonce: int
     ) -> Receipt | None:
         """The verified receipt of a reply with this digest; None with receipts off. Raises BadReceipt."""
         if not self._receipts:
@@ -344,7 +364,7 @@ class Dendrite:
             header,
             genesis_hash=self._genesis_hash,
             netuid=self._netuid,
-            path=url.raw_path_qs,
+            path=path,
             request_digest=packed.digest,
             nonce_ns=nonce,
             sender=self.hotkey,
@@ -360,25 +380,18 @@ class Dendrite:
         self._last_nonce = max(self._last_nonce + 1, time.time_ns())
         return self._last_nonce
 
-    def _slot(self, url: URL) -> asyncio.Semaphore:
-        host = url.authority
-        found = self._hosts.get(host)
+    def _slot(self, way: _Way) -> asyncio.Semaphore:
+        found = self._hosts.get(way.host)
         if found is None:
             if len(self._hosts) >= 4096:  # addresses come from the chain, so from anyone
                 self._hosts = {h: s for h, s in self._hosts.items() if s.locked()}
-            found = self._hosts[host] = asyncio.Semaphore(self._per_host)
+            found = self._hosts[way.host] = asyncio.Semaphore(self._per_host)
         return found
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, limit_per_host=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=_NO_TIMEOUT,
-                auto_decompress=False,
-                skip_auto_headers=_OWN_HEADERS,
-            )
-        return self._session
+    def _open_pool(self) -> Pool:
+        if self._pool is None:
+            self._pool = Pool()
+        return self._pool
 
 
 def _pack(request: Synapse[Any]) -> _Packed:
@@ -393,8 +406,20 @@ def _pack(request: Synapse[Any]) -> _Packed:
 
 
 @lru_cache(maxsize=8192)
-def _address(base: str, name: str) -> URL:
-    return URL(f"{base}/{name}", encoded=True)
+def _way_to(axon: AxonInfo, name: str) -> _Way:
+    """Raises ValueError for an axon that has no such port."""
+    if not 0 < axon.port < 65536:
+        raise ValueError(f"there is no port {axon.port}")
+    return _Way(Target(axon.ip, axon.port, axon.fingerprint), axon.url, axon.url.partition("//")[2], f"/{name}")
+
+
+async def _take(slot: asyncio.Semaphore, deadline: float) -> None:
+    """A place, until the deadline. Raises TimeoutError."""
+    if not slot.locked():
+        await slot.acquire()  # at once: without a timer
+        return
+    async with asyncio.timeout_at(deadline):
+        await slot.acquire()
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
@@ -403,30 +428,15 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _check_status(response: aiohttp.ClientResponse) -> None:
-    """Raise the Refusal that anything but a plain 200 is."""
-    if "Content-Encoding" in response.headers:
+def _check_plain(headers: Mapping[str, str]) -> None:
+    """Raise the Refusal that a compressed reply is: "the raw body" must mean one thing."""
+    if "content-encoding" in headers:
         raise Refusal(Reason.BAD_REPLY, "wire.unknown-encoding", "the reply is compressed")
-    if response.status != 200:
-        body = await _read(response, REFUSAL_CAP)
-        raise refusal_of(body, response.status, response.headers, json=_is_json(response))
 
 
-async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes | bytearray:
-    """The raw body, cut off as soon as it passes ``cap`` bytes."""
-    declared = response.content_length or 0
-    content = response.content
-    if declared <= cap and content.is_eof():
-        body: bytes | bytearray = content.read_nowait()
-    else:
-        body = bytearray()
-        while declared <= cap and len(body) <= cap and (chunk := await content.readany()):
-            body += chunk
-    if max(declared, len(body)) > cap:
-        response.close()
-        raise Refusal(Reason.BAD_REPLY, "wire.body-too-large", f"the reply is larger than {cap} bytes")
-    return body
+def _refusal(reply: Reply) -> Refusal:
+    return refusal_of(reply.body, reply.status, reply.headers, json=_is_json(reply))
 
 
-def _is_json(response: aiohttp.ClientResponse) -> bool:
-    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == codec.JSON
+def _is_json(reply: Reply) -> bool:
+    return reply.headers.get("content-type", "").partition(";")[0].strip().lower() == codec.JSON

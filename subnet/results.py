@@ -11,6 +11,7 @@ import aiohttp
 
 from subnet import codec
 from subnet.errors import BadReceipt, Busy, HandlerTimeout, RateLimited, WireError
+from subnet.http_client import BadHttp
 from subnet.receipts import Receipt
 from subnet.synapse import Message
 from subnet.types import Hotkey, Neuron, Uid
@@ -87,7 +88,7 @@ def failure(peer: Neuron, error: Exception, elapsed: float) -> Failure:
             why = Refusal(Reason.TIMEOUT, "dendrite.timeout", "no reply before the deadline")
         case WireError() | BadReceipt():
             why = Refusal(Reason.BAD_REPLY, error.code, str(error))
-        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
+        case BadHttp() | aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
             why = Refusal(Reason.BAD_REPLY, "dendrite.bad-http", str(error)[:200])
         case aiohttp.ClientError() | OSError() | ValueError():
             why = Refusal(Reason.UNREACHABLE, "dendrite.unreachable", str(error)[:200] or type(error).__name__)
@@ -112,7 +113,7 @@ def refusal_of(
     code = _text(said.get("code", f"http.{status}"), 80)
     message = _text(said.get("message", f"status {status}"), 500)
     if status in _BUSY or (not status and code in _BUSY_CODES):
-        return Refusal(Reason.BUSY, code, message, _seconds((headers or {}).get("Retry-After")))
+        return Refusal(Reason.BUSY, code, message, _seconds((headers or {}).get("retry-after")))
     if status == 504 or (not status and code == HandlerTimeout.code):
         return Refusal(Reason.TIMEOUT, code, message)
     if 0 < status < 400:

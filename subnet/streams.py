@@ -18,11 +18,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-import aiohttp
-
 from subnet import codec
 from subnet.errors import StreamFailed
 from subnet.frames import CHUNK, CONTENT_TYPE, END, Frame, FrameReader
+from subnet.http_client import Connection
 from subnet.receipts import Receipt
 from subnet.results import Failure, Reason, Refusal, failure, refusal_of
 from subnet.synapse import Declaration, Message, Synapse, check_reply
@@ -32,9 +31,9 @@ R = TypeVar("R", bound=Message, covariant=True)
 
 
 class Opened(NamedTuple):
-    """A stream's response, what gives its connection back, and what checks its receipt (header, digest)."""
+    """A stream's connection, what gives its slot back, and what checks its receipt (header, digest)."""
 
-    response: aiohttp.ClientResponse
+    source: Connection
     release: Callable[[], None]
     check: Callable[[str, str], Receipt | None]
 
@@ -82,7 +81,7 @@ class Stream(Generic[R]):
         self._deadline = asyncio.get_running_loop().time() + self._timeout
         try:
             self._opened = await self._opening(self._deadline)
-            kind = self._opened.response.headers.get("Content-Type", "").partition(";")[0]
+            kind = self._opened.source.headers.get("content-type", "").partition(";")[0]
             if kind != CONTENT_TYPE:
                 raise Refusal(Reason.BAD_REPLY, "dendrite.no-stream", f"{kind[:80]!r} is no stream")
         except Exception as error:
@@ -121,7 +120,7 @@ class Stream(Generic[R]):
         loop = asyncio.get_running_loop()
         async with asyncio.timeout_at(min(self._deadline, loop.time() + self._chunk_timeout)):
             while True:
-                frame = await self._frame(opened.response)
+                frame = await self._frame(opened.source)
                 if frame.kind == CHUNK:
                     self._digest.update(frame.raw)
                     message: Any = codec.decode(self._declared.response, frame.payload)
@@ -133,16 +132,16 @@ class Stream(Generic[R]):
                 self._digest.update(frame.raw)
                 self._said = refusal_of(frame.payload)
 
-    async def _frame(self, response: aiohttp.ClientResponse) -> Frame:
+    async def _frame(self, source: Connection) -> Frame:
         while not self._frames:
-            data = await response.content.readany()
+            data = await source.piece()
             if not data:
                 raise Refusal(Reason.BAD_REPLY, "dendrite.cut-short", "the stream broke off before its end")
             self._frames += self._reader.feed(data)
         return self._frames.popleft()
 
     async def _finish(self, frame: Frame, opened: Opened) -> None:
-        more = self._frames or self._reader.pending or await opened.response.content.readany()
+        more = self._frames or self._reader.pending or await opened.source.piece()
         closing = codec.decode_data(frame.payload)
         if not isinstance(closing, dict) or closing.get("chunks") != self.chunks or more:
             raise Refusal(Reason.BAD_REPLY, "dendrite.cut-short", "the stream's end does not fit what came before")
@@ -157,10 +156,7 @@ class Stream(Generic[R]):
         self._over = True
         opened, self._opened = self._opened, None
         if opened is not None:
-            if opened.response.content.at_eof():
-                opened.response.release()
-            else:
-                opened.response.close()
+            opened.source.close()
             opened.release()
 
     def _failed(self, error: Exception) -> StreamFailed:

@@ -28,7 +28,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 import aiohttp
-from aiohttp import web
 
 from subnet import codec
 from subnet.admission import Limits
@@ -47,6 +46,7 @@ from subnet.errors import (
     WireError,
     WrongReceiver,
 )
+from subnet.http_server import BrokenBody, Request, Response
 from subnet.keys import canonical_ss58, public_key_of, sign_bytes, verify_bytes
 from subnet.nonces import NonceTable
 from subnet.results import Failure, Ok, Reason, Refusal, failure, refusal_of
@@ -113,7 +113,7 @@ class V10Axon:
 
     async def start(self) -> None:
         """Bind and serve."""
-        self._http = FrontDoor(self._answer, limits=self.limits, access_log=None, auto_decompress=False)
+        self._http = FrontDoor(self._answer, limits=self.limits)
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(self._http, self.host, self.port)
@@ -140,12 +140,10 @@ class V10Axon:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._http is not None:
-            self._http.greet(request)
+    async def _answer(self, request: Request) -> Response:
         declared = self._route.declared
         try:
-            if request.method != "POST" or request.raw_path != f"/{declared.name}":
+            if request.method != "POST" or request.path != f"/{declared.name}":
                 raise UnknownSynapse(f"this bridge serves POST /{declared.name}")
             claim = _Claim(request.headers)
             neuron = None if self._admit is None else self._admit(claim.sender, self._route.synapse)
@@ -162,22 +160,19 @@ class V10Axon:
         except WireError as error:
             log.debug("refused %s: %s", error.code, error)
             status = 401 if isinstance(error, (WrongReceiver, ReplayedRequest)) else error.status
-            response = self._response(status, str(error), {"message": str(error)})
-            if not request.content.is_eof():
-                response.force_close()
-            return response
+            return self._response(status, str(error), {"message": str(error)})
 
-    async def _body(self, request: web.BaseRequest) -> bytearray:
+    async def _body(self, request: Request) -> bytearray:
         cap, body = self._route.declared.max_request, bytearray()
         try:
             async with asyncio.timeout(self.limits.body_timeout):
-                while chunk := await request.content.readany():
+                while chunk := await request.piece():
                     body += chunk
                     if len(body) > cap:
                         raise BodyTooLarge(f"more than the {cap} bytes that are accepted")
         except TimeoutError:
             raise SlowRequest(f"the body took over {self.limits.body_timeout:g}s") from None
-        except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError):
+        except BrokenBody:
             raise Malformed("the body broke off") from None
         return body
 
@@ -198,15 +193,16 @@ class V10Axon:
         if not self._nonces.check_and_store(claim.sender, claim.nonce_ns):
             raise ReplayedRequest("this nonce was already accepted from this hotkey")
 
-    def _response(self, status: int, message: str, content: dict[str, Any]) -> web.Response:
+    def _response(self, status: int, message: str, content: dict[str, Any]) -> Response:
         headers = {
+            "Content-Type": codec.JSON,
             "name": self._route.declared.name,
             "bt_header_axon_status_code": str(status),
             "bt_header_axon_status_message": "".join(c for c in message if c.isprintable() and c.isascii()),
             "bt_header_axon_hotkey": self.hotkey,
             "bt_header_axon_version": str(VERSION),
         }
-        return web.Response(status=status, body=json.dumps(content).encode(), headers=headers, content_type=codec.JSON)
+        return Response(status, json.dumps(content).encode(), headers)
 
 
 class _Claim:

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from subnet.admission import Limits
-from subnet.connections import FrontDoor
 from subnet.devnet import methods
+from subnet.devnet.door import Door
 from subnet.devnet.node import Node
 from subnet.devnet.rpc import answer
 from subnet.devnet.session import Session
@@ -105,7 +105,7 @@ class Server:
 
     def __init__(self, node: Node, host: str, port: int) -> None:
         self.node, self.host, self.port = node, host, port
-        self._door: FrontDoor | None = None
+        self._door: Door | None = None
         self._listener: asyncio.Server | None = None
         self._unread = Unread()
 
@@ -119,7 +119,7 @@ class Server:
         loop = asyncio.get_running_loop()
         # all local clients have one address, so that one may have all places
         limits = Limits(connections=MAX_CONNECTIONS, connections_each=MAX_CONNECTIONS + 1, first_request=FIRST_REQUEST)
-        self._door = FrontDoor(
+        self._door = Door(
             self._answer,
             limits=limits,
             access_log=None,
