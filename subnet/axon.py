@@ -31,16 +31,15 @@ from subnet.errors import (
     ConfigError,
     DeclarationError,
     HandlerFailed,
-    Malformed,
     RateLimited,
     ReplayedRequest,
-    SlowRequest,
     UnknownEncoding,
     UnknownSynapse,
     WireError,
     WrongMethod,
 )
-from subnet.http_server import BrokenBody, Request, Response
+from subnet.http_server import Request, Response
+from subnet.intake import Intake
 from subnet.keys import canonical_ss58, scheme_of
 from subnet.nonces import NonceTable
 from subnet.receipts import HEADER_RECEIPT, NO_ARTIFACT, Receipt, signed
@@ -141,7 +140,7 @@ class Axon:
         self._routes: dict[str, Route] = {}
         self._by_address = Buckets(limits.address_rate, limits.address_burst)
         self._by_hotkey = Buckets(limits.hotkey_rate, limits.hotkey_burst)
-        self._unverified = 0
+        self._intake = Intake(limits.unverified_bytes, limits.body_timeout)
         self._workers = Workers(limits)
         self._stopping = False
         self._idle = asyncio.Event()
@@ -242,13 +241,13 @@ class Axon:
             raise RateLimited("too many requests from this address", retry_after=wait)
         found = self._look_up(exchange)
         claim = self._check_claim(exchange, found)
-        body = await self._read_body(exchange.request, found.declared.max_request)
+        body = await self._intake.read(exchange.request, found.declared.max_request)
         try:
             exchange.digest = hashlib.sha256(body).hexdigest()
             if claim is not None:
                 self._prove(exchange, claim)
         finally:
-            self._unverified -= len(body)
+            self._intake.give_back(body)
         self._by_address.give_back(exchange.address)
         self.stats.bytes_in += len(body)
         return found, codec.decode(found.synapse, body, json=exchange.json)
@@ -279,33 +278,6 @@ class Axon:
         neuron = None if self._admit is None else self._admit(claim.hotkey, found.synapse)
         exchange.caller = auth.Caller(claim.hotkey, claim.nonce_ns, claim.scheme, neuron)
         return claim
-
-    async def _read_body(self, request: Request, cap: int) -> bytes | bytearray:
-        """The raw body, at most ``cap`` bytes, counted in ``_unverified`` (the caller takes them off again)."""
-        if request.complete:  # as small bodies are
-            whole = request.body_so_far()
-            if len(whole) > cap:
-                raise BodyTooLarge(f"more than the {cap} bytes that are accepted")
-            self._unverified += len(whole)
-            return whole
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self.limits.body_timeout):
-                while piece := await request.piece():
-                    if len(body) + len(piece) > cap:
-                        raise BodyTooLarge(f"more than the {cap} bytes that are accepted")
-                    if self._unverified + len(piece) > self.limits.unverified_bytes:
-                        raise Busy("too many bodies are arriving at once", retry_after=1.0)
-                    self._unverified += len(piece)
-                    body += piece
-        except BaseException as error:
-            self._unverified -= len(body)
-            if isinstance(error, TimeoutError):
-                raise SlowRequest(f"the body took over {self.limits.body_timeout:g}s") from None
-            if isinstance(error, BrokenBody):
-                raise Malformed("the body broke off") from None
-            raise
-        return body
 
     def _prove(self, exchange: _Exchange, claim: auth.Claim) -> None:
         """Signature, replay, rate of the hotkey; only now may anything be counted for it."""

@@ -19,6 +19,7 @@
     │   ├── BadTensor         422       ├── Busy              503
     │   ├── SlowRequest       408       ├── HandlerFailed     500
     │   ├── WrongMethod       405       ├── HandlerTimeout    504
+    │   ├── MinerFailed       502
     │   └── AuthError         401
     │       ├── MalformedAuth 401       ├── WrongReceiver     421
     │       ├── StaleRequest  401       ├── ReplayedRequest   409
@@ -257,6 +258,14 @@ class HandlerTimeout(WireError):
     code = "wire.handler-timeout"
     status = 504
     remedy = "Ask for less work in one request, or raise timeout= on the synapse."
+
+
+class MinerFailed(WireError):
+    """No miner that a validator asked for its user gave a usable reply."""
+
+    code = "wire.miner-failed"
+    status = 502
+    remedy = "Send the request again: other miners may be asked then."
 
 
 class AuthError(WireError):

@@ -112,6 +112,10 @@ METRICS = {
     "subnet_score": Metric("gauge", "A peer's moving score, 0 to 1.", ("peer",)),
     "subnet_metagraph_block": Metric("gauge", "The block of the metagraph in use."),
     "subnet_requests_total": Metric("counter", "Requests, by outcome (served, or the refusal's code).", ("outcome",)),
+    "subnet_organic_requests_total": Metric(
+        "counter", "Users' requests to a validator, by outcome (served, or the refusal's code).", ("outcome",)
+    ),
+    "subnet_organic_unjudged_total": Metric("counter", "Users' requests whose results were not judged."),
     "subnet_requests_in_flight": Metric("gauge", "Requests being received or answered right now."),
     "subnet_chain_reachable": Metric("gauge", "1 while the chain answers, 0 while it does not."),
     "subnet_chain_stale_seconds": Metric("gauge", "Since the chain's head was last seen to move."),

@@ -63,6 +63,15 @@ class Streamer(Protocol):
     ) -> Stream[R]: ...
 
 
+@runtime_checkable
+class Racer(Protocol):
+    """What races peers for one reply as well: :class:`subnet.Dendrite` does."""
+
+    async def first(
+        self, peers: Sequence[Neuron], request: Synapse[R], *, hedge: float, timeout: float | None = None
+    ) -> Ok[R] | Failure: ...
+
+
 class Keeper(Protocol):
     """What keeps answers until their truth comes: the service, in its ledger."""
 
@@ -186,6 +195,22 @@ class Validator(Actor, ABC):
             for result in results:
                 hear_result(journal, result)
         return results
+
+    async def first(
+        self, peers: Sequence[Neuron], request: Synapse[R], *, hedge: float, timeout: float | None = None
+    ) -> Ok[R] | Failure:
+        """One reply, from whichever of ``peers`` gives it first: :meth:`subnet.Dendrite.first`.
+
+        The next peer is asked as well after ``hedge`` seconds without a reply; the synapse must be ``idempotent=True``.
+        """
+        querier = self._asks_with()
+        if not isinstance(querier, Racer):
+            raise RuntimeError(f"a {type(querier).__name__} can't race peers")
+        result = await querier.first(peers, request, hedge=hedge, timeout=timeout)
+        journal = current_journal()
+        if journal is not None:
+            hear_result(journal, result)
+        return result
 
     @asynccontextmanager
     async def stream(
@@ -361,6 +386,11 @@ class Validator(Actor, ABC):
     def use(self, querier: Querier, keeper: Keeper | None = None) -> None:
         """Say what :meth:`query` and :meth:`stream` ask with, and what :meth:`defer` keeps in; the service does."""
         self._querier, self._keeper = querier, keeper
+
+    @property
+    def races(self) -> bool:
+        """Whether :meth:`first` can be asked of what :meth:`use` was given."""
+        return isinstance(self._querier, Racer)
 
     def _asks_with(self) -> Querier:
         if self._querier is None:

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from subnet.errors import ConfigError
 from subnet.health import Health
 from subnet.service import Follower, Loops, Service, load, warn_unread
 from subnet.store import Ledger, Score
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from subnet.service import ChainClient
     from subnet.telemetry import Metrics
     from subnet.validators.base import Querier, Validator
+    from subnet.validators.gateway import Gate, Gateway
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class ValidatorService(Service):
     """Runs one Validator on one subnet under one hotkey.
 
     ``chain``, ``key`` and ``querier`` (default: a Dendrite of its own) stay the caller's; ``path`` is the
-    ledger's file.
+    ledger's file. With ``gate`` users may ask through it (:mod:`subnet.validators.gateway`).
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ValidatorService(Service):
         querier: Querier | None = None,
         metrics: Metrics | None = None,
         health: Health | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.health = health or Health()
         self.validator, self.netuid, self.hotkey = validator, netuid, Hotkey(key.ss58_address)
@@ -64,7 +67,8 @@ class ValidatorService(Service):
         self.follower = Follower(chain, netuid, self.hotkey, every=validator.refresh_blocks, metrics=metrics)
         self.follower.listen(lambda snapshot: validator.attach(self.hotkey, snapshot))
         self._chain, self._key, self._path, self._querier = chain, key, path, querier
-        self._metrics = metrics
+        self._metrics, self._gate = metrics, gate
+        self.gateway: Gateway | None = None
         self._ledger: Ledger | None = None
         self._book: Scorebook | None = None
         self._close: list[Any] = []
@@ -93,6 +97,7 @@ class ValidatorService(Service):
         self.loops.start("truths", truths.step)
         for _ in range(self.validator.rounds_at_once):
             self.loops.start("rounds", rounds.one)
+        await self._open_gate(book)
         self.health.ready = True
 
     async def prepare(self) -> tuple[Scorebook, Rounds, Truths]:
@@ -104,6 +109,11 @@ class ValidatorService(Service):
         self.validator.use(self._querier or self._dendrite(), truths)
         await load(self.validator)
         self.validator.check()
+        if self._gate is not None and not self.validator.organic:
+            raise ConfigError(
+                f"{type(self.validator).__name__} has no synapses that users may ask",
+                remedy="Declare them: organic = (Classify,), or leave --organic-port out.",
+            )
         await asyncio.to_thread(book.restore)
         warn_unread(self.validator.options, type(self.validator).__name__)
         return book, Rounds(self.validator, book, lambda: self.follower.snapshot), truths
@@ -111,6 +121,8 @@ class ValidatorService(Service):
     async def stop(self) -> None:
         """Stop the loops and close what was opened; idempotent. A round under way is given up."""
         self.health.ready = False
+        if self.gateway is not None:
+            await self.gateway.stop()
         await self.loops.stop()
         if self._book is not None:
             await self._book.settled()
@@ -121,6 +133,18 @@ class ValidatorService(Service):
         if ledger is not None:
             await asyncio.to_thread(ledger.close)
             log.info("stopped", extra={"failures": dict(self.loops.failures)})
+
+    async def _open_gate(self, book: Scorebook) -> None:
+        """Let users in, where that is wanted."""
+        if self._gate is None:
+            return
+        from subnet.validators.gateway import Gateway
+        from subnet.validators.organic import Organic
+
+        organic = Organic(self.validator, book, lambda: self.follower.snapshot, self._metrics)
+        self.gateway = Gateway(organic, self._gate, self._metrics)
+        await self.gateway.start()
+        self.loops.start("organic", organic.step)
 
     def _setter(self, ledger: Ledger, mechanism: int) -> WeightSetter:
         policy = WeightPolicy(self.validator.burn, self.validator.commit, self.validator.final)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from subnet.telemetry import Metrics
     from subnet.tls import ServerCertificate
     from subnet.validators import Validator
+    from subnet.validators.gateway import Gate
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,17 @@ TrustedProxy = Annotated[
 ShareModel = Annotated[
     bool, typer.Option("--share-model", help="Miner: load() once, before the workers are forked, not in each.")
 ]
+OrganicPort = Annotated[
+    int | None,
+    typer.Option("--organic-port", min=0, max=65535, help="Validator: let users ask its miners on this port."),
+]
+OrganicHost = Annotated[
+    str, typer.Option("--organic-host", metavar="IP", help="Validator: the address that users ask at.")
+]
+OrganicTokens = Annotated[
+    Path | None,
+    typer.Option("--organic-tokens", metavar="FILE", help="Validator: only who has one of these tokens may ask."),
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Miner: serve unsigned requests too; on loopback only.")]
 
 
@@ -95,6 +107,9 @@ def command(
     trusted_proxy: TrustedProxy = None,
     workers: Workers = 1,
     share_model: ShareModel = False,
+    organic_port: OrganicPort = None,
+    organic_host: OrganicHost = "127.0.0.1",
+    organic_tokens: OrganicTokens = None,
     metrics_port: MetricsPort = None,
     verbose: Verbose = False,
     log_json: LogJson = False,
@@ -116,6 +131,7 @@ def command(
             "--workers and --share-model are for miners of several processes",
             remedy="Leave them out for a validator; give --workers N with --share-model.",
         )
+    gate = _gate(role, organic_host, organic_port, organic_tokens)
     worker, proxies = None, tuple(trusted_proxy or ())
     certificate = _certificate(tls_cert, tls_key)
     if isinstance(neuron, Miner) and workers > 1:
@@ -129,7 +145,7 @@ def command(
         address = Address(host, port, external_ip, external_port, insecure, proxies, certificate)
         live = _mine(neuron, signer, netuid, address, folder, metrics, health, worker, share_model)
     else:
-        live = _validate(neuron, signer, netuid, folder, metrics, health)
+        live = _validate(neuron, signer, netuid, folder, metrics, health, gate)
     _run(lambda: _connected(endpoint, genesis_hash, live))
 
 
@@ -206,14 +222,37 @@ def _mine(
     return live
 
 
-def _validate(validator: Validator, key: Keypair, netuid: int, folder: Path, metrics: Metrics, health: Health) -> Life:
+def _gate(role: str, host: str, port: int | None, tokens: Path | None) -> Gate | None:
+    """Where users may ask, if they may. Raises ConfigError for what can't be."""
+    if role == "miner" and (port is not None or tokens is not None):
+        raise ConfigError("--organic-port is for validators", remedy="Users of a miner ask it by its own address.")
+    if port is None:
+        if tokens is not None:
+            raise ConfigError("--organic-tokens without --organic-port opens nothing", remedy="Add --organic-port.")
+        return None
+    from subnet.validators.gateway import Gate, read_tokens
+
+    return Gate(host, port, read_tokens(tokens) if tokens is not None else ())
+
+
+def _validate(
+    validator: Validator,
+    key: Keypair,
+    netuid: int,
+    folder: Path,
+    metrics: Metrics,
+    health: Health,
+    gate: Gate | None,
+) -> Life:
     async def live(chain: Chain, stop: asyncio.Event) -> None:
         from subnet.store import ledger_path
         from subnet.types import Netuid as NetuidType
         from subnet.validators import ValidatorService
 
         path = ledger_path(folder, netuid, key.ss58_address)
-        service = ValidatorService(validator, chain, key, NetuidType(netuid), path=path, metrics=metrics, health=health)
+        service = ValidatorService(
+            validator, chain, key, NetuidType(netuid), path=path, metrics=metrics, health=health, gate=gate
+        )
         await service.run(stop)
 
     return live

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ import subnet
 from subnet.chain import Chain
 from subnet.errors import ChainError, StoreError
 from subnet.keys import load_key
-from subnet.store import History, ledger_path
+from subnet.store import History, Kind, ledger_path
 from subnet.types import rao
 
 # The processes run in a folder of their own, and must find the library that is tested, installed or not.
@@ -37,8 +38,10 @@ BLOCK_S = 0.4
 OWNER, MINER, VALIDATOR = (load_key(f"//{name}") for name in ("Owner", "NeuronMiner", "NeuronValidator"))
 
 SUBNET = """
+import time
 from collections.abc import Mapping, Sequence
 from subnet import Caller, Message, Miner, Neuron, Ok, Synapse, Uid, Validator
+from subnet.validators import Question as Deferred
 
 class Answer(Message):
     square: int
@@ -53,6 +56,8 @@ class Squares(Miner):
 class Asks(Validator):
     interval = 0.3
     refresh_blocks = 2
+    rounds_at_once = 2
+    organic = (Question,)
 
     def load(self) -> None:
         self.rounds = 0
@@ -62,7 +67,14 @@ class Asks(Validator):
         if self.rounds % 5 == 3:
             raise ValueError("rounds fail now and then")
         replies = await self.query(peers, Question(number=12))
+        await self.defer(f"square of 12 at {time.time_ns()}", replies, due=time.time() + 0.2)
         return {r.uid: float(r.value.square == 144) if isinstance(r, Ok) else 0.0 for r in replies}
+
+    async def judge_deferred(self, question: Deferred) -> Mapping[str, float]:
+        return {hotkey: float(answer.square == 144) for hotkey, answer in question.answers(Answer).items()}
+
+    async def judge_organic(self, request: Question, result) -> float:
+        return float(isinstance(result, Ok) and result.value.square == request.number ** 2)
 """
 
 
@@ -93,12 +105,37 @@ class Bench:
         assert line, self.log("chain")
         self.url = json.loads(line)["url"]
 
-    def start_neuron(self, name: str, target: str, key: str) -> None:
+    def start_neuron(self, name: str, target: str, key: str, *more: str) -> None:
         common = ("--endpoint", self.url, "--netuid", str(self.netuid), "--key", key, "--log-json")
-        self.start(name, "run", target, *common, "--state", str(self.folder / "state"))
+        self.start(name, "run", target, *common, "--state", str(self.folder / "state"), *more)
 
     def start_validator(self) -> None:
-        self.start_neuron("validator", "squares:Asks", "//NeuronValidator")
+        self.start_neuron("validator", "squares:Asks", "//NeuronValidator", "--organic-port", "0")
+
+    def tell(self, *command: str) -> Any:
+        """What a command says about the ledger as JSON, while the validator writes."""
+        options = ("--state", str(self.folder / "state"), "--json")
+        return json.loads(
+            subprocess.run(
+                [sys.executable, "-m", "subnet.cli", *command, *options],
+                capture_output=True,
+                check=True,
+                cwd=self.folder,
+                env=ENVIRONMENT,
+                timeout=110,
+            ).stdout
+        )
+
+    def ask(self, number: int) -> int:
+        """What a user of the validator's organic API is answered."""
+        port = self.events("validator", "organic_serving")[-1]["port"]
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/v1/Question",
+            json.dumps({"number": number}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return int(json.loads(reply.read())["square"])
 
     def end(self, name: str, number: int = signal.SIGKILL) -> int:
         process = self.running.pop(name)
@@ -206,6 +243,17 @@ async def test_a_week_in_a_minute(bench: Bench) -> None:
         for one in judged:
             moving = 0.1 * (one.score or 0.0) + 0.9 * moving
             assert one.moving == pytest.approx(moving)  # no life forgot or repeated a round
+
+        truths = [r.subject for r in rounds if r.kind is Kind.TRUTH]
+        assert len(truths) == len(set(truths)) > 3  # each truth counted once, over three lives
+
+    # A user asks, and anybody may know why the miner has its weight.
+    assert await asyncio.to_thread(bench.ask, 15) == 225
+    await bench.until(lambda: bench.tell("history", "--kind", "organic") != [])
+    told = await asyncio.to_thread(bench.tell, "explain-score", "2", "--endpoint", bench.url)
+    assert (told["holds"], told["chain"]["weight"], told["weights"]["share"]) == (True, 65535, 1.0)
+    assert told["receipts"]
+    assert [one["problem"] for one in told["receipts"]] == [None] * len(told["receipts"])
 
     # The chain dies; rounds go on without it, and weights come when it is back.
     bench.end("chain")

@@ -322,7 +322,7 @@ async def test_a_chunked_body_is_cut_off_as_it_passes_the_cap(axon: Axon, http: 
     except aiohttp.ClientError:
         pass  # the server hung up while we were still sending, which is as good
     assert axon.stats.refused == {"wire.body-too-large": 1}
-    assert axon._unverified == 0
+    assert axon._intake.held == 0
 
 
 class TestSlowBodies:
@@ -341,7 +341,7 @@ class TestSlowBodies:
         except aiohttp.ClientError:
             pass
         assert axon.stats.refused == {"wire.slow-request": 1}
-        assert axon._unverified == 0
+        assert axon._intake.held == 0
 
 
 async def test_a_caller_that_hangs_up_half_way_leaves_nothing(axon: Axon, http: aiohttp.ClientSession) -> None:
@@ -354,7 +354,7 @@ async def test_a_caller_that_hangs_up_half_way_leaves_nothing(axon: Axon, http: 
         writer.close()
     assert (await post(http, axon, GOOD))[0] == 200
     await until(lambda: not axon.stats.in_flight)
-    assert axon._unverified == 0
+    assert axon._intake.held == 0
 
 
 @pytest.mark.parametrize(
