@@ -139,8 +139,8 @@ class World:
             timeout=s.timeout,
         )
         usual = s.timeout * USUAL_LATENCY * np.exp(0.2 * group.rng.standard_normal(seats.size, dtype=np.float32))
-        given = _shaped(group.actor, "answer", group.actor.answer(asked), asked.shape)
-        took = _shaped(group.actor, "elapse", group.actor.elapse(asked, usual), seats.shape)
+        given = _asked_of(group.actor, "answer", t, asked.shape, asked)
+        took = _asked_of(group.actor, "elapse", t, seats.shape, asked, usual)
         where = _slice(seats)
         answers[:, where] = given
         elapsed[:, where] = took
@@ -181,16 +181,19 @@ class World:
             consensus=self.chain.consensus,
             published=published,
         )
-        weights = group.actor.weigh(seen)
-        return np.asarray(_shaped(group.actor, "weigh", weights, seen.judged.shape), dtype=np.float64)
+        return np.asarray(_asked_of(group.actor, "weigh", t, seen.judged.shape, seen), dtype=np.float64)
 
 
-def _shaped(actor: Actor, method: str, given: Any, wanted: tuple[int, ...]) -> npt.NDArray[Any]:
-    """What an actor returned, if it has the shape; DeclarationError otherwise."""
-    array = np.asarray(given)
+def _asked_of(actor: Actor, method: str, t: int, wanted: tuple[int, ...], *views: object) -> npt.NDArray[Any]:
+    """What an actor's method returns, if it is numbers of that shape; DeclarationError otherwise."""
+    name = f"{type(actor).__name__}.{method}"
+    try:
+        array = np.asarray(getattr(actor, method)(*views))
+    except Exception as error:  # an actor may be the designer's
+        raise rules.failure(name, t, error) from error
     if array.shape != wanted or array.dtype.kind not in "fiub":
         raise DeclarationError(
-            f"{type(actor).__name__}.{method} returned {array.dtype} {array.shape}, expected numbers {wanted}",
+            f"{name} returned {array.dtype} {array.shape}, expected numbers {wanted}",
             remedy="subnet.lab.Actor says what each method returns.",
         )
     return array

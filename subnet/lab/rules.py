@@ -91,19 +91,20 @@ def scored(rule: Rule, seen: Round) -> Floats:
     try:
         scores = rule(seen)
     except Exception as error:  # the designer's code may raise anything
-        raise DeclarationError(
-            f"the rule {name} failed in epoch {seen.epoch}, {_place(error)}: {type(error).__name__}: {error}",
-            remedy="It is called with a subnet.lab.Round and returns an array (validators, miners).",
-        ) from error
+        raise failure(f"the rule {name}", seen.epoch, error) from error
     return checked(rule, "__call__", scores, seen.answers.shape[:2])
 
 
-def _place(error: BaseException) -> str:
-    """Where in the designer's file it was raised; the traceback itself does not come back from a worker."""
+def failure(name: str, epoch: int, error: Exception) -> DeclarationError:
+    """What the designer's code raised, with its place: the traceback itself does not come back from a worker."""
     import traceback
 
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{frame.filename.rpartition('/')[2]} line {frame.lineno}"
+    place = f"{frame.filename.rpartition('/')[2]} line {frame.lineno}"
+    return DeclarationError(
+        f"{name} failed in epoch {epoch}, {place}: {type(error).__name__}: {error}",
+        remedy="docs/how-to/attack-your-subnet.md shows what it is called with and returns.",
+    )
 
 
 def checked(rule: Any, method: str, given: Any, wanted: tuple[int, ...]) -> Floats:
