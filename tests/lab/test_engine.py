@@ -25,7 +25,7 @@ from subnet.lab import (
     WeightCopier,
     zoo,
 )
-from subnet.lab.engine import run
+from subnet.lab.engine import World, run
 from subnet.lab.record import Run
 from subnet.scoring.yuma import EpochParams
 
@@ -130,6 +130,19 @@ def test_seats_of_those_who_earn_least_go_to_newcomers() -> None:
     assert lazy.seats[-1, 1] < 4
     immune = run(replace(SMALL, attacks=[Lazy(miners=4)], registrations=1.0, immunity=100, epochs=60), 0)
     assert immune.seats[59, 1] <= 4
+
+
+@pytest.mark.parametrize("reveal", [0, 3, 20])
+def test_a_newcomer_is_paid_when_weights_that_know_it_are_revealed(reveal: int) -> None:
+    """And validators who commit each tempo stay active, however long their weights stay hidden."""
+    world = World(replace(SMALL, reveal=reveal, epochs=60), 0)
+    for t in range(reveal + 2):
+        world.epoch(t)
+    assert world.chain.incentive[5:].min() > 0
+    uid = 9
+    world.chain.register(np.array([uid]))
+    earned = [world.epoch(reveal + 2 + i).incentive[uid] for i in range(reveal + 2)]
+    assert [e > 0 for e in earned] == [False] * reveal + [True] * 2
 
 
 def test_a_swarm_answers_as_one_and_a_slow_answer_does_not_come() -> None:
