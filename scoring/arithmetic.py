@@ -31,7 +31,9 @@ _BELOW_U64 = float(2**64 - 2**11)
 class Arithmetic(Protocol):
     """What an epoch needs of its numbers; every quotient by zero is zero, as the runtime's ``safe_div``.
 
-    Vectors are (..., n), matrices (..., r, n): leading axes are epochs apart from each other.
+    Vectors are (..., n), matrices (..., r, n): leading axes are epochs apart from each other. An ``out`` is a
+    matrix that isn't needed any more: the result may be written into it, which saves the float form most of
+    its time in large subnets. It is what is returned that counts.
     """
 
     @property
@@ -48,13 +50,13 @@ class Arithmetic(Protocol):
     def to_float(self, x: Numbers) -> npt.NDArray[np.float64]:
         """As float64."""
 
-    def ratio(self, a: Any, b: Any) -> Any:
+    def ratio(self, a: Any, b: Any, out: Numbers | None = None) -> Any:
         """a / b for non-negative integers a < 2**31, b < 2**31."""
 
-    def mul(self, a: Any, b: Any) -> Numbers:
+    def mul(self, a: Any, b: Any, out: Numbers | None = None) -> Numbers:
         """a * b, floored."""
 
-    def div(self, a: Numbers, b: Numbers) -> Numbers:
+    def div(self, a: Numbers, b: Numbers, out: Numbers | None = None) -> Numbers:
         """a / b for non-negative a, b, truncated."""
 
     def left(self, vector: Numbers, matrix: Numbers) -> Numbers:
@@ -66,8 +68,11 @@ class Arithmetic(Protocol):
     def sigmoid(self, slope: Any, x: Numbers, variant: Variant, where: npt.NDArray[np.bool_]) -> Numbers:
         """1 / (1 + exp(slope * x)) at ``where``, anything elsewhere; ``slope`` and ``x`` may be negative."""
 
-    def to_bits(self, x: Numbers) -> Integers:
-        """As I32F32 bits, floored, for x >= 0."""
+    def sort_keys(self, x: Numbers, free: int) -> Integers:
+        """(..., r, n) in 0..1 as new int64 (..., n, r) below 2**62 in the order of x, whose ``free`` lowest bits are 0.
+
+        What differs by more than 2**-32 differs in its key, for up to 17 free bits.
+        """
 
     def to_u16(self, x: Numbers) -> npt.NDArray[np.uint16]:
         """floor(x * 65535), saturating, for x >= 0: ``fixed_proportion_to_u16``."""
@@ -91,14 +96,14 @@ class Floating:
     def to_float(self, x: Numbers) -> npt.NDArray[np.float64]:
         return np.asarray(x, dtype=np.float64)
 
-    def ratio(self, a: Any, b: Any) -> Any:
-        return self.div(a, b)
+    def ratio(self, a: Any, b: Any, out: Numbers | None = None) -> Any:
+        return self.div(a, b, out)
 
-    def mul(self, a: Any, b: Any) -> Numbers:
-        return np.asarray(a * b)
+    def mul(self, a: Any, b: Any, out: Numbers | None = None) -> Numbers:
+        return np.asarray(np.multiply(a, b, out=out))
 
-    def div(self, a: Numbers, b: Numbers) -> Numbers:
-        return np.asarray(a / np.where(b == 0, np.inf, b))
+    def div(self, a: Numbers, b: Numbers, out: Numbers | None = None) -> Numbers:
+        return np.asarray(np.divide(a, np.where(b == 0, np.inf, b), out=out))
 
     def left(self, vector: Numbers, matrix: Numbers) -> Numbers:
         return np.asarray((vector[..., None, :] @ matrix)[..., 0, :])
@@ -107,18 +112,25 @@ class Floating:
         return np.asarray((matrix @ vector[..., :, None])[..., 0])
 
     def sigmoid(self, slope: Any, x: Numbers, variant: Variant, where: npt.NDArray[np.bool_]) -> Numbers:
-        exponent = slope * x
-        if variant == "head":
-            return np.asarray(1.0 / (1.0 + np.exp(np.clip(exponent, -EXP_CLAMP, EXP_CLAMP))))
-        limit = EXP_LIMIT / ONE
-        exp = np.exp(np.clip(exponent, -limit, limit))
-        return np.asarray(1.0 / (1.0 + np.where(np.abs(exponent) > limit, 0.0, exp)))
+        exponent = np.asarray(slope * x)
+        limit = EXP_CLAMP if variant == "head" else EXP_LIMIT / ONE
+        beyond = np.abs(exponent) > limit if variant == "293" else None
+        np.clip(exponent, -limit, limit, out=exponent)
+        np.exp(exponent, out=exponent)
+        if beyond is not None:
+            exponent[beyond] = 0.0
+        exponent += 1.0
+        return np.asarray(np.divide(1.0, exponent, out=exponent))
 
-    def to_bits(self, x: Numbers) -> Integers:
-        return np.asarray(x * ONE).astype(np.int64)
+    def sort_keys(self, x: Numbers, free: int) -> Integers:
+        # floats that aren't negative stand in the order of their bits
+        keys = np.array(np.swapaxes(x, -1, -2), order="C").view(np.int64)
+        keys &= -1 << free
+        return keys
 
     def to_u16(self, x: Numbers) -> npt.NDArray[np.uint16]:
-        return np.minimum(x * 65535.0, 65535.0).astype(np.uint16)
+        scaled = np.asarray(x * 65535.0)
+        return np.minimum(scaled, 65535.0, out=scaled).astype(np.uint16)
 
     def times(self, x: Numbers, amount: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         # 2**64 itself, to which the largest amounts round, has no u64

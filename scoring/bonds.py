@@ -87,38 +87,45 @@ def normalise(m: Arithmetic, x: Numbers) -> Numbers:
 def yuma1(market: Market) -> tuple[Bonds, Numbers]:
     """Bonds as shares of a column, averaged as such; each row (..., r) earns what they hold of the incentive."""
     m, old = market.m, market.old
-    old_shares = m.ratio(old, old.sum(axis=-2, keepdims=True))
+    old_shares = m.ratio(old, old.sum(axis=-2, keepdims=True), out=old)
     delta = m.mul(market.bought(), market.stake[..., None])
     support = delta.sum(axis=-2, keepdims=True)
-    ema = m.mul(market.alpha, m.div(delta, support)) + m.mul(m.one - market.alpha, old_shares)
+    ema = _average(market, market.alpha, m.div(delta, support, out=delta), old_shares)
     held, total = ema > 0, ema.sum(axis=-2, keepdims=True)
-    ema = m.div(ema, total)
-    largest = ema.max(axis=-2, initial=0, keepdims=True)
+    ema = m.div(ema, total, out=ema)
+    earned, largest = m.right(ema, market.incentive), ema.max(axis=-2, initial=0, keepdims=True)
     sums = tuple(x[..., 0, :] for x in (support, total, largest))
-    return Bonds(m.div(ema, largest), held, sums=sums), m.right(ema, market.incentive)
+    return Bonds(m.div(ema, largest, out=ema), held, sums=sums), earned
 
 
 def yuma3(market: Market) -> tuple[Bonds, Numbers]:
     """Each pair's bond averaged by itself; each row (..., r) earns stake times its share of the incentive."""
     m = market.m
-    new = _pairwise_ema(market, market.bought(), m.ratio(market.old, 65535))
+    new = _pairwise_ema(market, market.bought(), m.ratio(market.old, 65535, out=market.old))
     total = new.share.sum(axis=-2, keepdims=True)
     held = m.right(m.div(new.share, total), market.incentive)
     return replace(new, sums=(total[..., 0, :],)), m.mul(held, market.stake)
 
 
+def _average(market: Market, alpha: Numbers, new: Numbers, old: Numbers) -> Numbers:
+    """alpha * new + (1 - alpha) * old, which are both overwritten in the float form."""
+    m = market.m
+    ema = m.mul(alpha, new, out=new)
+    ema += m.mul(m.one - alpha, old, out=old)
+    return ema
+
+
 def _pairwise_ema(market: Market, bought: Numbers, old: Numbers) -> Bonds:
     """Liquid alpha acts, if it is on, in the epochs in which anyone has consensus."""
-    m = market.m
     acts = (market.consensus != 0).any(axis=-1) & market.rules.liquid_alpha
     if acts.all():
         return _liquid_ema(market, bought, old)
-    ema = m.mul(market.alpha, bought) + m.mul(m.one - market.alpha, old)
-    plain = Bonds(ema, ema > 0)
     if not acts.any():
-        return plain
-    at, liquid = acts[..., None, None], _liquid_ema(market, bought, old)
-    return Bonds(np.where(at, liquid.share, plain.share), np.where(at, liquid.held, plain.held))
+        ema = _average(market, market.alpha, bought.copy(), old)
+        return Bonds(ema, ema > 0)
+    at, liquid = acts[..., None, None], _liquid_ema(market, bought, old.copy())
+    ema = _average(market, market.alpha, bought.copy(), old)
+    return Bonds(np.where(at, liquid.share, ema), np.where(at, liquid.held, ema > 0))
 
 
 def _liquid_ema(market: Market, bought: Numbers, old: Numbers) -> Bonds:
@@ -131,8 +138,9 @@ def _liquid_ema(market: Market, bought: Numbers, old: Numbers) -> Bonds:
     if market.unsorted is not None:
         seen_new, seen_old = _seen(market, market.unsorted, named, bought, old)
     alpha = _liquid_alpha(market, seen_new, seen_old, named)
-    ema = np.minimum(m.mul(m.one - alpha, old) + m.mul(alpha, bought), m.one)
-    share = np.where(named, ema, m.of_bits(0))
+    share = _average(market, alpha, bought.copy(), old)
+    np.minimum(share, m.one, out=share)
+    share *= named
     if market.unsorted is None or market.rules.bonds_penalty not in (0, 65535):
         return Bonds(share, share > 0)  # between them, the interpolation has sorted the rows
     return Bonds(share, share > 0, market.unsorted.weights)
@@ -156,6 +164,10 @@ def _liquid_alpha(market: Market, weight: Numbers, bond: Numbers, named: Bools) 
     hundredths = abs(steepness) * ONE // 100
     slope = m.of_bits(-hundredths if steepness > 0 else hundredths)
     consensus = market.consensus[..., None, :]
-    distance = np.clip(np.where(weight >= bond, weight - consensus, bond - weight), 0, m.one)
-    sigmoid = m.sigmoid(slope, distance - m.of_bits(ONE // 2), market.variant, named)
-    return np.asarray(np.maximum(np.minimum(low + m.mul(sigmoid, high - low), high), low))
+    distance = np.where(weight >= bond, weight - consensus, bond - weight)
+    np.clip(distance, 0, m.one, out=distance)
+    distance -= m.of_bits(ONE // 2)
+    sigmoid = m.sigmoid(slope, distance, market.variant, named)
+    alpha = m.mul(sigmoid, high - low, out=sigmoid)
+    alpha += low
+    return np.asarray(np.maximum(np.minimum(alpha, high, out=alpha), low, out=alpha))

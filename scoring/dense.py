@@ -58,9 +58,9 @@ class Result:
 
 
 def run(m: Arithmetic, rules: EpochParams, variant: Variant, ballot: Ballot) -> Result:
-    """The epoch's arithmetic, from live weights and bonds to shares."""
+    """The epoch's arithmetic, from live weights and bonds to shares; the ballot's matrices may be overwritten."""
     n, stake = ballot.stake.shape[-1], m.of_bits(ballot.active_stake[..., ballot.uids])
-    w = m.ratio(ballot.weights, ballot.weights.sum(axis=-1, keepdims=True))
+    w = m.ratio(ballot.weights, ballot.weights.sum(axis=-1, keepdims=True), out=ballot.weights)
     consensus = stake_weighted_median(m, ballot.active_stake, ballot.uids, rules.kappa, w)
     clipped = np.minimum(w, consensus[..., None, :])
     ranks, preranks = m.left(stake, clipped), m.left(stake, w)
@@ -115,12 +115,12 @@ def stake_weighted_median(m: Arithmetic, active_stake: Integers, uids: Integers,
     # one integer of weight and row sorts several times faster than an argsort; who has no say stands last
     bits = uids.size.bit_length()
     tail = np.arange(uids.size) | np.where(voting, 0, _LAST)
-    columns = np.array(np.swapaxes(m.to_bits(w), -1, -2), order="C")
-    columns <<= bits
+    columns = m.sort_keys(w, bits)
     columns |= tail[..., None, :]
     columns.sort(axis=-1)
     columns &= (1 << bits) - 1
-    passed = np.cumsum(_each(stake, columns), axis=-1) > (minority - rest)[..., None, None]
+    below = _each(stake, columns)
+    passed = np.cumsum(below, axis=-1, out=below) > (minority - rest)[..., None, None]
     heaviest = voting.sum(axis=-1)[..., None] - 1
     at = np.where(passed[..., -1], passed.argmax(axis=-1), np.maximum(heaviest, 0))
     row = np.take_along_axis(columns, at[..., None], axis=-1)
@@ -129,7 +129,7 @@ def stake_weighted_median(m: Arithmetic, active_stake: Integers, uids: Integers,
     return np.where((heaviest < 0) | rest_decides[..., None], zero, median)
 
 
-_LAST = 1 << 60
+_LAST = 1 << 62
 
 
 def _each(stake: Integers, rows: Integers) -> Integers:

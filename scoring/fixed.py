@@ -93,13 +93,13 @@ class Fixed:
     def to_float(self, x: Numbers) -> npt.NDArray[np.float64]:
         return np.asarray(x / ONE)
 
-    def ratio(self, a: Any, b: Any) -> Any:
+    def ratio(self, a: Any, b: Any, out: Numbers | None = None) -> Any:
         return ratio(a, b)
 
-    def mul(self, a: Any, b: Any) -> Numbers:
+    def mul(self, a: Any, b: Any, out: Numbers | None = None) -> Numbers:
         return multiply(a, b)
 
-    def div(self, a: Numbers, b: Numbers) -> Numbers:
+    def div(self, a: Numbers, b: Numbers, out: Numbers | None = None) -> Numbers:
         return divide(a, b)
 
     def left(self, vector: Numbers, matrix: Numbers) -> Numbers:
@@ -121,8 +121,10 @@ class Fixed:
         out[where] = reciprocal(ONE + np.minimum(powers, _LARGEST - ONE))
         return out
 
-    def to_bits(self, x: Numbers) -> Integers:
-        return x
+    def sort_keys(self, x: Numbers, free: int) -> Integers:
+        keys = np.array(np.swapaxes(x, -1, -2), order="C")
+        keys <<= free
+        return keys
 
     def to_u16(self, x: Numbers) -> npt.NDArray[np.uint16]:
         return np.asarray(np.clip((x * 65535) >> 32, 0, 65535), dtype=np.uint16)
