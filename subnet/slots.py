@@ -31,10 +31,16 @@ class Slots:
         self.waiting = 0
         """How many wait right now."""
 
-    async def take(self, priority: float = 0.0) -> None:
-        """Wait for a place. Raises Busy where the queue is full of priorities as high, then or while waiting."""
+    def take_now(self) -> bool:
+        """Take a place if one is free."""
         if self._free > 0:
             self._free -= 1
+            return True
+        return False
+
+    async def take(self, priority: float = 0.0) -> None:
+        """Wait for a place. Raises Busy where the queue is full of priorities as high, then or while waiting."""
+        if self.take_now():
             return
         if self.waiting >= self._queue:
             self._displace(priority)

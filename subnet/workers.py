@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from functools import partial
+from types import coroutine
 from typing import Any, Final
 
 from subnet.admission import Limits
@@ -55,9 +57,12 @@ class Workers:
         """
         limit = asyncio.timeout(found.declared.timeout)
         try:
-            async with limit:
-                await self._slots.take(priority)
-                reply = await self._in_slot(found, arguments)
+            if found.is_async and self._slots.take_now():
+                reply = await self._at_once(found, arguments, limit)
+            else:
+                async with limit:
+                    await self._slots.take(priority)
+                    reply = await self._in_slot(found, arguments)
         except _USER_CODE as error:
             raise _told(error, found, limit) from None
         return _checked(found, request, reply)
@@ -116,6 +121,20 @@ class Workers:
         finally:
             self._slots.release()
 
+    async def _at_once(self, found: Route, arguments: tuple[Any, ...], limit: asyncio.Timeout) -> Any:
+        """An async handler whose slot is taken. The deadline is set up when it first waits for something: until then
+        no timer could stop it, and most that only compute never do."""
+        call = found.handler(*arguments)
+        try:
+            waits_for = call.send(None)
+        except StopIteration as done:
+            return done.value
+        else:
+            async with limit:
+                return await _rest(call, waits_for)
+        finally:
+            self._slots.release()
+
     async def _in_slot(self, found: Route, arguments: tuple[Any, ...]) -> Any:
         if found.is_async:
             try:
@@ -159,6 +178,22 @@ class _Stepped:
             step_is_over(None)
         else:
             self._step.add_done_callback(step_is_over)
+
+
+@coroutine
+def _rest(call: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+    """What ``await call`` would do, of a coroutine that has begun and now ``waits_for`` what it yielded."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:
+            step = partial(call.throw, error)
+        else:
+            step = partial(call.send, sent)
+        try:
+            waits_for = step()
+        except StopIteration as done:
+            return done.value
 
 
 def _told(error: BaseException, found: Route, limit: asyncio.Timeout) -> BaseException:
