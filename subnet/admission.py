@@ -28,6 +28,10 @@ class Limits:
     """Bodies that have arrived and are not yet verified, all connections together."""
     body_timeout: float = 10.0
     """Seconds for a body to arrive."""
+    reply_timeout: float = 60.0
+    """Seconds that a caller's socket may go on holding up what it was answered; a stream has its synapse's timeout."""
+    unsent_bytes: int = 512 * 1024 * 1024
+    """Replies of over 256 KiB that have not left, all connections together; the next one is answered Busy."""
     running: int = 64
     """Requests in handlers at once."""
     queue: int = 256

@@ -8,10 +8,13 @@ matter, the hotkey's own word on the chain does.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from subnet.errors import ConfigError
 from subnet.types import TLS_ALGORITHM
@@ -44,3 +47,81 @@ def load_certificate(certificate: Path, key: Path) -> ServerCertificate:
             remedy="Give --tls-cert and --tls-key as PEM files that belong together, the key without a password.",
         ) from None
     return ServerCertificate(context, hashlib.sha256(der).digest())
+
+
+class Places(Protocol):
+    """Who counts connections."""
+
+    def admits(self, transport: asyncio.BaseTransport) -> bool: ...
+    def enters(self, who: object, transport: asyncio.Transport) -> None: ...
+    def leaves(self, who: object) -> None: ...
+
+
+class Porch(asyncio.Protocol):
+    """A connection until its TLS handshake is done: counted, and given up, as any other that has asked nothing yet.
+
+    asyncio's own servers know of a TLS connection only after the handshake, so that who never begins one would
+    take file descriptors without end. ``door`` makes the protocol that goes on, told the connection's
+    own transport; the handshake has ``patience`` seconds.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        door: Callable[[asyncio.Transport], asyncio.Protocol],
+        context: ssl.SSLContext,
+        patience: float,
+    ) -> None:
+        self._places, self._door, self._context, self._patience = places, door, context, patience
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        raw: asyncio.Transport = transport  # type: ignore[assignment] # as a server's are
+        if not self._places.admits(raw):
+            raw.abort()
+            return
+        self._places.enters(self, raw)
+        raw.pause_reading()  # what comes first is the handshake's
+        self._task = asyncio.get_running_loop().create_task(self._shake_hands(raw))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._places.leaves(self)
+
+    async def _shake_hands(self, raw: asyncio.Transport) -> None:
+        between = _Between()
+        try:
+            secure = await asyncio.get_running_loop().start_tls(
+                raw, between, self._context, server_side=True, ssl_handshake_timeout=self._patience
+            )
+        except OSError:  # no TLS, or none of ours, or not in time
+            raw.abort()
+            return
+        finally:
+            self._places.leaves(self)
+        if secure is not None and not between.lost:
+            between.hand_over(secure, self._door(raw))
+
+
+class _Between(asyncio.Protocol):
+    """Keeps what comes between the end of a handshake and the turn of who waited for it."""
+
+    def __init__(self) -> None:
+        self._data: list[bytes] = []
+        self._ended = self.lost = False
+
+    def data_received(self, data: bytes) -> None:
+        self._data.append(data)
+
+    def eof_received(self) -> None:
+        self._ended = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+
+    def hand_over(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        for data in self._data:
+            protocol.data_received(data)
+        if self._ended:
+            protocol.eof_received()

@@ -19,3 +19,7 @@ class Answer(Message):
 
 class Question(Synapse[Answer], timeout=20.0, max_request=1 << 20):
     numbers: Annotated[Tensor, Spec("int64", ("n",))]
+
+
+class Gush(Synapse[Answer], stream=True, timeout=1.0, max_reply=1 << 30):
+    """Answers without end."""

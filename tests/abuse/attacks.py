@@ -12,10 +12,10 @@ import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import numpy as np
-from abuse_protocol import ATTACKER, MINER, Question
+from abuse_protocol import ATTACKER, MINER, Gush, Question
 
 from subnet import auth, codec
 
@@ -33,8 +33,8 @@ async def connected(port: int) -> AsyncIterator[Streams]:
         writer.transport.abort()
 
 
-def signed(body: bytes) -> dict[str, str]:
-    return auth.sign(ATTACKER, method="POST", path="/Question", body=body, receiver_ss58=MINER.ss58_address)
+def signed(body: bytes, path: str = "/Question") -> dict[str, str]:
+    return auth.sign(ATTACKER, method="POST", path=path, body=body, receiver_ss58=MINER.ss58_address)
 
 
 def post(body: bytes, headers: dict[str, str], *, length: int | None = None, path: str = "/Question") -> bytes:
@@ -237,6 +237,62 @@ async def ten_thousand_connections(port: int, until: float) -> int:
     return opened
 
 
+async def kept_connections(port: int, until: float) -> int:
+    """From five addresses, 500 each, that ask for nothing any more after one bad request."""
+    kept: list[asyncio.StreamWriter] = []
+    for number in range(2_500):
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.{1 + number // 500}.2", 0))
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            kept.append(writer)
+    await asyncio.sleep(max(0.0, until - time.monotonic()))
+    for writer in kept:
+        writer.transport.abort()
+    return len(kept)
+
+
+async def tiny_chunks(port: int, until: float) -> int:
+    """Bodies a byte a chunk, over and over."""
+    head = post(b"", signed(b"")).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    done = 0
+
+    async def one() -> None:
+        nonlocal done
+        while time.monotonic() < until:
+            with suppress(OSError):
+                async with connected(port) as (_, writer):
+                    writer.write(head)
+                    while time.monotonic() < until:
+                        writer.write(b"1\r\na\r\n" * 5000)
+                        await writer.drain()
+            done += 1
+
+    await asyncio.gather(*(one() for _ in range(16)))
+    return done
+
+
+async def unread(port: int, until: float, data: Callable[[], bytes], connections: int) -> int:
+    """Requests whose answers nobody takes."""
+    async with AsyncExitStack() as stack:
+        for _ in range(connections):
+            _, writer = await stack.enter_async_context(connected(port))
+            writer.transport.pause_reading()
+            writer.write(data())
+        await asyncio.sleep(max(0.0, until - time.monotonic()))
+    return connections
+
+
+async def unread_replies(port: int, until: float) -> int:
+    body = codec.encode(Question(numbers=np.arange(120_000)))
+    return await unread(port, until, lambda: post(body, signed(body)), 64)
+
+
+async def unread_streams(port: int, until: float) -> int:
+    """More than there are handlers."""
+    body = codec.encode(Gush())
+    return await unread(port, until, lambda: post(body, signed(body, "/Gush"), path="/Gush"), 100)
+
+
 ATTACKS: dict[str, Callable[[int, float], Awaitable[int]]] = {
     attack.__name__: attack
     for attack in (
@@ -253,6 +309,10 @@ ATTACKS: dict[str, Callable[[int, float], Awaitable[int]]] = {
         slow_headers_after_a_request,
         slow_bodies,
         ten_thousand_connections,
+        kept_connections,
+        tiny_chunks,
+        unread_replies,
+        unread_streams,
     )
 }
 

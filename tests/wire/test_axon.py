@@ -562,7 +562,7 @@ class TestConnections:
         assert axon._http is not None
         assert axon._http.turned_away == 1
         opened.pop()[1].close()
-        await until(lambda: axon._http and len(axon._http._address_of) == 9)
+        await until(lambda: axon._http and len(axon._http._open) == 9)
         assert (await post(http, axon, GOOD))[0] == 200
         for _, writer in opened:
             writer.close()
@@ -577,20 +577,32 @@ class TestConnections:
         await _dropped(*opened[0])
         assert axon._http.turned_away == 1
         for _, writer in opened[1:]:
-            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        for reader, _ in opened[1:]:  # now all have asked, and nobody is displaced
-            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
-        await _dropped(*await asyncio.open_connection("127.0.0.1", axon.port))
-        for _, writer in opened[1:]:
             writer.close()
+
+    async def test_else_that_of_whoever_has_asked_nothing_for_longest_and_never_of_who_is_answered(
+        self, axon: Axon, http: aiohttp.ClientSession, handlers: Handlers
+    ) -> None:
+        """Or some addresses' kept connections would keep everybody else out, for one bad request each."""
+        assert axon._http is not None
+        axon._http._most = 5
+        opened = [await asyncio.open_connection("127.0.0.1", axon.port) for _ in range(5)]
+        for number in (1, 0, 2, 3, 4):
+            await _refused(*opened[number])
+        assert (await post(http, axon, GOOD))[0] == 200  # it takes the place of the one that asked first
+        await _dropped(*opened.pop(1))
+        assert axon._http.turned_away == 1
+        slow = [asyncio.ensure_future(post(http, axon, codec.encode(Slow()), path="/Slow")) for _ in range(5)]
+        await until(lambda: axon.stats.in_flight == 5)  # theirs are all the places now
+        for reader, writer in opened:
+            await _dropped(reader, writer)
+        await _dropped(*await asyncio.open_connection("127.0.0.1", axon.port))
+        handlers.gate.set()
+        assert [(await one)[0] for one in slow] == [200] * 5
 
     async def test_who_has_asked_once_may_be_silent(self, axon: Axon) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", axon.port)
         for _ in range(2):
-            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
-            assert b" 405 " in head
-            await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+            await _refused(reader, writer)
             with leap(61):  # past the time for a first request, not past the one for the next
                 await asyncio.sleep(0)
         writer.close()
@@ -599,9 +611,7 @@ class TestConnections:
 
     async def test_headers_that_begin_after_a_request_have_the_same_time(self, axon: Axon) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", axon.port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
-        await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+        await _refused(reader, writer)
         assert axon._http is not None
         axon._http._patience = 0.2
         writer.write(b"GET / HT")
@@ -629,6 +639,14 @@ class TestSilentConnections:
                 await writer.drain()
                 await asyncio.sleep(0.02)
         await _dropped(reader, writer)
+
+
+async def _refused(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A request that is refused, and its answer; the connection is kept."""
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+    assert b" 405 " in head
+    await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
 
 
 async def _dropped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
