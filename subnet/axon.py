@@ -20,11 +20,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from subnet import auth, codec, frames
 from subnet.admission import Buckets, Limits
-from subnet.connections import FrontDoor
+from subnet.connections import BACKLOG, FrontDoor
 from subnet.errors import (
     BodyTooLarge,
     Busy,
@@ -38,7 +39,7 @@ from subnet.errors import (
     WireError,
     WrongMethod,
 )
-from subnet.http_server import Request, Response
+from subnet.http_server import SLICE, Request, Response
 from subnet.intake import Intake
 from subnet.keys import canonical_ss58, scheme_of
 from subnet.nonces import NonceTable
@@ -58,6 +59,8 @@ log = logging.getLogger(__name__)
 Admit: TypeAlias = Callable[[Hotkey, type[Synapse[Any]]], "Neuron | None"]
 """Looks a *claimed* hotkey up, before its body is read; raises NotPermitted. Must change nothing."""
 
+PARTING: Final = 2.0
+"""Seconds, after a stream's own time, that its last frames have to be taken."""
 UNSIGNED: Final = auth.Caller(Hotkey(""), 0, "none")
 _ENCODINGS: Final = frozenset(
     # The last two are what HTTP clients put on bytes of which they were told nothing.
@@ -141,6 +144,7 @@ class Axon:
         self._by_address = Buckets(limits.address_rate, limits.address_burst)
         self._by_hotkey = Buckets(limits.hotkey_rate, limits.hotkey_burst)
         self._intake = Intake(limits.unverified_bytes, limits.body_timeout)
+        self._unsent = 0
         self._workers = Workers(limits)
         self._stopping = False
         self._idle = asyncio.Event()
@@ -166,17 +170,15 @@ class Axon:
         Waits up to 2 s where the memory of nonces was lost, so that nobody meets a server that refuses all.
         """
         await asyncio.sleep(self._nonces.ready_in())
-        self._http = FrontDoor(self._answer, limits=self.limits, proxies=self._proxies)
+        self._http = FrontDoor(self._answer, limits=self.limits, proxies=self._proxies, tls=self._tls)
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(
                 self._http,
                 self.host,
                 self.port,
-                backlog=128,
+                backlog=BACKLOG,
                 reuse_port=self._reuse_port or None,
-                ssl=self._tls,
-                ssl_handshake_timeout=self.limits.first_request if self._tls else None,
             )
         except OSError as error:
             raise ConfigError(
@@ -303,7 +305,16 @@ class Axon:
         async with contextlib.aclosing(self._workers.stream(found, message, arguments, exchange.priority)) as messages:
             first = await anext(messages, None)
             kind = frames.LINES if exchange.json else frames.CONTENT_TYPE
-            write = connection.stream(exchange.request, {"Content-Type": kind})
+            send = connection.stream(exchange.request, {"Content-Type": kind})
+            end = asyncio.get_running_loop().time() + found.declared.timeout + PARTING
+
+            async def write(data: bytes) -> None:
+                try:
+                    async with asyncio.timeout_at(end):
+                        await send(data)
+                except TimeoutError:
+                    raise ConnectionAbortedError("the caller does not take the stream") from None
+
             out = frames.FrameWriter(write, found.declared, json=exchange.json)
             error: WireError | None = None
             try:
@@ -331,6 +342,8 @@ class Axon:
         if len(body) > cap:
             log.error("the reply to %s has %d bytes; %d are allowed", exchange.path, len(body), cap)
             raise HandlerFailed("the handler's reply is larger than its synapse allows")
+        if len(body) > SLICE and self._unsent + len(body) > self.limits.unsent_bytes:
+            raise Busy("too many replies are waiting to be taken", retry_after=1.0)
         return body
 
     def _refusal(self, exchange: _Exchange, error: WireError) -> Response:
@@ -347,7 +360,13 @@ class Axon:
         if self._signs(exchange):
             headers[HEADER_RECEIPT] = self._receipt(exchange, status, hashlib.sha256(body).hexdigest()).header()
         self.stats.bytes_out += len(body)
-        return Response(status, body, headers)
+        if len(body) <= SLICE:
+            return Response(status, body, headers)
+        self._unsent += len(body)
+        return Response(status, body, headers, done=partial(self._sent, len(body)))
+
+    def _sent(self, size: int) -> None:
+        self._unsent -= size
 
     def _signs(self, exchange: _Exchange) -> bool:
         return self._receipts and exchange.proved

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 SLICE: Final = 256 * 1024
 """Bytes read or written at a time."""
+PIECE: Final = 8 * 1024
+"""Bytes parsed at a time where they may be all framing and no body."""
 READ_AHEAD: Final = 64 * 1024
 MAX_HEAD: Final = 32 * 1024
 """Bytes that may come in a row and be no part of a body: heads, trailers, chunk extensions."""
@@ -50,6 +52,8 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     close: bool = False
     """Whether the connection ends with it."""
+    done: Callable[[], None] | None = None
+    """Called once it has left, or can't any more."""
 
 
 class Request:
@@ -127,7 +131,9 @@ class Door(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """One connection from its first byte to its last."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, below: asyncio.Transport | None = None) -> None:
+        self.below = below
+        """Below TLS, the connection's own transport."""
         self.address = ""
         """Where it comes from, as it is counted."""
         self.transport: asyncio.Transport | None = None
@@ -140,7 +146,7 @@ class Connection(asyncio.BufferedProtocol):
         self._arriving: Request | None = None
         self._current: Request | None = None
         self._ahead: deque[Request] = deque()
-        self._dry = self._head_size = 0
+        self._dry = self._head_size = self._framed = self._filled = 0
         self._url, self._headers = b"", dict[str, str]()
         self._writable: asyncio.Future[None] | None = None
         self._closing = self._in_head = self._paused = self._begun = False
@@ -150,7 +156,7 @@ class Connection(asyncio.BufferedProtocol):
     # One request, top to bottom.
 
     async def _answer(self, request: Request) -> None:
-        response: Response | None
+        response: Response | None = None
         try:
             response = await self._door.handler(request)
             if response is not None:
@@ -167,7 +173,14 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 await self._send(request, Response(500, b"", close=True))
         finally:
+            if response is not None and response.done is not None:
+                response.done()
             self._finish(request)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked of it, or being asked."""
+        return self._current is None and self._arriving is None and not self._closing
 
     def _finish(self, request: Request) -> None:
         """On to the next request, to waiting for it, or to the end."""
@@ -207,11 +220,7 @@ class Connection(asyncio.BufferedProtocol):
         self._write(head)
         view = memoryview(body)
         for start in range(0, len(view), SLICE):
-            try:
-                async with asyncio.timeout(self._door.keepalive):
-                    await self._drained()
-            except TimeoutError:
-                raise ConnectionAbortedError("the caller takes nothing") from None
+            await self._drained()
             self._write(view[start : start + SLICE])
 
     def stream(self, request: Request, headers: dict[str, str]) -> Callable[[bytes], Awaitable[None]]:
@@ -248,7 +257,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream: asyncio.Transport = transport  # type: ignore[assignment] # as create_server's are
-        address = self._door.enter(self, stream)
+        address = self._door.enter(self, self.below or stream)
         if address is None:
             self._closing = True
             stream.abort()
@@ -262,18 +271,38 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing and self._arriving is None:
             return
-        self._dry += nbytes
-        try:
-            self._parser.feed_data(self._buffer[:nbytes])
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._refuse(str(error) if isinstance(error, httptools.HttpParserError) else "no upgrades here")
-            return
-        if self._dry > MAX_HEAD:
-            self._refuse("a head is too large")
-        elif self._in_head and self.transport is not None:
-            self._door.expects(self, self.transport)  # headers have begun and are not whole
+        start = 0
+        while start < nbytes:
+            end = nbytes if self._is_sized() else min(nbytes, start + PIECE)
+            if not self._parse(self._buffer[start:end]):
+                return
+            start = end
+        if self._in_head and self.transport is not None:
+            self._door.expects(self, self.below or self.transport)  # headers have begun and are not whole
         elif self._ahead:
             self._pause()
+
+    def _is_sized(self) -> bool:
+        """Whether what comes is a body that has declared its length, so that there is no framing between."""
+        return self._arriving is not None and "transfer-encoding" not in self._arriving.headers
+
+    def _parse(self, data: memoryview) -> bool:
+        """Whether what came is HTTP, and more of it may come."""
+        self._dry += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._refuse(str(error) if isinstance(error, httptools.HttpParserError) else "no upgrades here")
+            return False
+        if self._dry > MAX_HEAD:
+            self._refuse("a head is too large")
+            return False
+        if self._arriving is not None and not self._is_sized():
+            self._framed += len(data)
+            if self._framed > PIECE + 2 * self._filled:  # a chunk of a byte costs what one of a page does
+                self._refuse("its chunks are mostly framing")
+                return False
+        return not (self._closing and self._arriving is None)
 
     def eof_received(self) -> None:
         return None  # closes the transport
@@ -326,6 +355,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head, self._dry = False, 0
+        self._framed = self._filled = 0
         if self._closing or self._parser.should_upgrade():  # what follows an upgrade is no HTTP: feed_data says so
             return
         self._door.greeted(self)
@@ -342,6 +372,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_body(self, data: bytes) -> None:
         self._dry = 0
+        self._filled += len(data)
         if self._closing or self._arriving is None:
             return
         if self._arriving.feed(data) > READ_AHEAD:

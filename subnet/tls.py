@@ -52,9 +52,8 @@ def load_certificate(certificate: Path, key: Path) -> ServerCertificate:
 class Places(Protocol):
     """Who counts connections."""
 
-    def admits(self, transport: asyncio.BaseTransport) -> bool: ...
-    def enters(self, who: object, transport: asyncio.Transport) -> None: ...
-    def leaves(self, who: object) -> None: ...
+    def enter(self, connection: object, transport: asyncio.Transport) -> str | None: ...
+    def leave(self, connection: object) -> None: ...
 
 
 class Porch(asyncio.Protocol):
@@ -68,7 +67,7 @@ class Porch(asyncio.Protocol):
     def __init__(
         self,
         places: Places,
-        door: Callable[[asyncio.Transport], asyncio.Protocol],
+        door: Callable[[asyncio.Transport], asyncio.BufferedProtocol],
         context: ssl.SSLContext,
         patience: float,
     ) -> None:
@@ -77,15 +76,14 @@ class Porch(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         raw: asyncio.Transport = transport  # type: ignore[assignment] # as a server's are
-        if not self._places.admits(raw):
+        if self._places.enter(self, raw) is None:
             raw.abort()
             return
-        self._places.enters(self, raw)
         raw.pause_reading()  # what comes first is the handshake's
         self._task = asyncio.get_running_loop().create_task(self._shake_hands(raw))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._places.leaves(self)
+        self._places.leave(self)
 
     async def _shake_hands(self, raw: asyncio.Transport) -> None:
         between = _Between()
@@ -97,7 +95,7 @@ class Porch(asyncio.Protocol):
             raw.abort()
             return
         finally:
-            self._places.leaves(self)
+            self._places.leave(self)
         if secure is not None and not between.lost:
             between.hand_over(secure, self._door(raw))
 
@@ -118,10 +116,15 @@ class _Between(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
 
-    def hand_over(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+    def hand_over(self, transport: asyncio.Transport, protocol: asyncio.BufferedProtocol) -> None:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         for data in self._data:
-            protocol.data_received(data)
+            while data:
+                buffer = memoryview(protocol.get_buffer(len(data)))
+                some = min(len(buffer), len(data))
+                buffer[:some] = data[:some]
+                protocol.buffer_updated(some)
+                data = data[some:]
         if self._ended:
             protocol.eof_received()
