@@ -1,9 +1,11 @@
-"""What the round engine costs: a validator's round over 256 loopback miners beside the bare fan-out.
+"""What the round engine costs: a validator's rounds over 256 loopback miners beside the bare fan-out.
 
 The bare peer is the same query by the same dendrite over the same connections, and the same scores out of the
-replies; nothing is sampled, moved, written or counted. The engine's round does all of that: it ends when results,
-receipts and scores are on disk (SQLite, synced) and the metrics are set. Both take turns in one run; the ratio is
-the median of the pairs' ratios. The miners are 256 axons, each with its hotkey and port, in a process of their own.
+replies; nothing is sampled, moved, written or counted. The engine's rounds do all of that: the block ends when results,
+receipts and scores of its last round are on disk (SQLite, synced) and the metrics are set. Blocks of five, one round
+after the other as with interval 0, take turns in one run; the ratio is the median of the pairs' ratios. "alone" is a
+single round, until it is on disk, beside a single fan-out. CPU is that of the validator's process. The miners are
+256 axons, each with its hotkey and port, in a process of their own.
 
     python benchmarks/round.py            # a table
     python benchmarks/round.py --json     # {"ratio": ..., "bare_ms": ..., "engine_ms": ..., ...}
@@ -45,6 +47,7 @@ from subnet.validators.rounds import Rounds
 from subnet.validators.scorebook import Scorebook
 
 MINERS = 256
+BLOCK = 5
 IMAGES = np.arange(64 * 64, dtype=np.uint8).reshape(64, 8, 8)
 GENESIS = "0x" + "11" * 32
 
@@ -142,33 +145,54 @@ async def measure(ports: Sequence[int], folder: Path, pairs: int, *, receipts: b
             if len(scores) != MINERS or min(scores.values()) < 1.0:
                 raise SystemExit(f"{MINERS - len(scores)} miners of the bare fan-out did not answer")
 
-        for pair in range(pairs + 2):
-            both = {}
-            for name, work in (("bare", bare), ("engine", rounds.one))[:: 1 if pair % 2 else -1]:
+        async def engine() -> None:
+            left = iter(range(BLOCK))
+
+            async def lane() -> None:
+                for _ in left:
+                    await rounds.one()
+
+            await asyncio.gather(*(lane() for _ in range(rounds.lanes)))
+
+        async def fan_outs() -> None:
+            for _ in range(BLOCK):
+                await bare()
+
+        kinds = {"bare": fan_outs, "engine": engine, "bare alone": bare, "engine alone": rounds.one}
+        for pair in range(pairs + 1):
+            took = {}
+            for name, work in list(kinds.items())[:: 1 if pair % 2 else -1]:
                 if profile and name == "engine":
                     profiler.enable()
-                began = time.perf_counter()
+                began, used = time.perf_counter(), time.process_time()
                 await work()
-                both[name] = time.perf_counter() - began
+                took[name], took[f"{name} cpu"] = time.perf_counter() - began, time.process_time() - used
                 profiler.disable()
-            times.append(both)
+            times.append(took)
     last = ledger.last_round()
     if last is None or last.answered != MINERS or last.error or len(ledger.scores()) != MINERS:
         raise SystemExit(f"the engine's rounds did not go well: {last}")
     ledger.close()
     if profile:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
-    times = times[2:]  # connections and caches
+    times = times[1:]  # connections and caches
+
+    def median(name: str) -> float:
+        return statistics.median(took[name] for took in times) * 1000
+
     return {
-        "ratio": statistics.median(both["engine"] / both["bare"] for both in times),
-        "bare_ms": statistics.median(both["bare"] for both in times) * 1000,
-        "engine_ms": statistics.median(both["engine"] for both in times) * 1000,
+        "ratio": statistics.median(took["engine"] / took["bare"] for took in times),
+        "ratio_alone": statistics.median(took["engine alone"] / took["bare alone"] for took in times),
+        "bare_ms": median("bare") / BLOCK,
+        "engine_ms": median("engine") / BLOCK,
+        "bare_cpu_ms": median("bare cpu") / BLOCK,
+        "engine_cpu_ms": median("engine cpu") / BLOCK,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=40, help="pairs of a bare fan-out and a round")
+    parser.add_argument("--pairs", type=int, default=12, help="pairs of five fan-outs and five rounds")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--profile", action="store_true", help="print where the engine's rounds spend their time")
     options = parser.parse_args()
@@ -184,10 +208,11 @@ def main() -> None:
     if options.json:
         print(json.dumps({"miners": MINERS, "pairs": options.pairs} | found, indent=2))
         return
-    print(f"{platform.machine()}, Python {platform.python_version()}; medians of {options.pairs} pairs")
-    print(f"{'':<14}{'bare':>10}{'engine':>12}{'ratio':>9}")
+    print(f"{platform.machine()}, Python {platform.python_version()}; medians of {options.pairs} pairs, a round each")
+    print(f"{'':<14}{'bare':>10}{'engine':>12}{'ratio':>8}{'alone':>8}{'CPU bare':>14}{'engine':>12}")
     for name, row in found.items():
-        print(f"{name:<14}{row['bare_ms']:>7.1f} ms{row['engine_ms']:>9.1f} ms{row['ratio']:>9.3f}")
+        wall = f"{name:<14}{row['bare_ms']:>7.1f} ms{row['engine_ms']:>9.1f} ms{row['ratio']:>8.3f}"
+        print(f"{wall}{row['ratio_alone']:>8.3f}{row['bare_cpu_ms']:>11.1f} ms{row['engine_cpu_ms']:>9.1f} ms")
 
 
 if __name__ == "__main__":

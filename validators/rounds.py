@@ -1,10 +1,10 @@
 """The round engine: who is asked when, how long a round may take, and in which order rounds count.
 
-A validator has ``rounds_at_once`` lanes, each a loop over :meth:`Rounds.one`: wait for the next start (``interval``
-seconds after the last one's, whichever lane that was), sample, call ``round`` under its deadline, wait for the
-rounds that began earlier, and hand the judgement to the scorebook. So rounds may overlap, and their
-scores still move in the order in which they began. A round that raises, hangs or is cancelled inside is
-recorded with its error, and the next one comes.
+A validator has ``rounds_at_once`` places and a lane more, each lane a loop over :meth:`Rounds.one`: wait for a place
+and for the next start (``interval`` seconds after the last one's, whichever lane that was), sample, call
+``round`` under its deadline, leave the place, wait for the rounds that began earlier, and hand the judgement to the
+scorebook. So rounds may overlap, none waits for the disk, and scores still move in the order in which their rounds
+began. A round that raises, hangs or is cancelled inside is recorded with its error, and the next one comes.
 """
 
 from __future__ import annotations
@@ -35,28 +35,35 @@ class Rounds:
 
     def __init__(self, validator: Validator, book: Scorebook, snapshot: Callable[[], Metagraph]) -> None:
         self._validator, self._book, self._snapshot = validator, book, snapshot
+        self._places = asyncio.Semaphore(validator.rounds_at_once)
         self._door = asyncio.Lock()  # one lane at a time begins a round
         self._opens = 0.0  # when the next one may begin, by the loop's clock
         self._last: asyncio.Future[None] | None = None  # of the round that began last: done when it is recorded
         self._lonely = False
 
+    @property
+    def lanes(self) -> int:
+        """How many loops over :meth:`one` keep the places taken while a round is being recorded."""
+        return self._validator.rounds_at_once + 1
+
     async def one(self) -> float:
         """One pass of a lane: one round, from its start until it is recorded; the pause before the next pass."""
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            async with self._door:
-                snapshot, peers = await self._begin()
-                if not peers:
-                    return 0.0
-                earlier, self._last = self._last, recorded
-            judgement = await self._judge(snapshot, peers)
+            async with self._places:
+                async with self._door:
+                    snapshot, peers = await self._begin()
+                    if not peers:
+                        return 0.0
+                    earlier, self._last = self._last, recorded
+                judgement = await self._judge(snapshot, peers)
             if earlier is not None:
                 await asyncio.wait({earlier})
             await self._book.record(judgement)
         finally:
             if not recorded.done():
                 recorded.set_result(None)
-        return 0.0 if judgement.error is None else IDLE
+        return 0.0
 
     async def _begin(self) -> tuple[Metagraph, Sequence[Neuron]]:
         """Wait until the next round may begin; whom it asks, by which metagraph."""
@@ -65,11 +72,14 @@ class Rounds:
         snapshot = self._snapshot()
         peers = list(self._validator.sample(snapshot))
         if not peers:
-            self._opens = max(self._opens, time.monotonic() + IDLE)
+            self._not_before(IDLE)
             if not self._lonely:
                 log.info("no_peers", extra={"block": snapshot.block, "neurons": len(snapshot)})
         self._lonely = not peers
         return snapshot, peers
+
+    def _not_before(self, pause: float) -> None:
+        self._opens = max(self._opens, time.monotonic() + pause)
 
     async def _judge(self, snapshot: Metagraph, peers: Sequence[Neuron]) -> Judgement:
         """Call ``round`` in a task of its own, so that neither its exceptions nor a cancel inside ends the loop."""
@@ -89,6 +99,8 @@ class Rounds:
                 error=TimeoutError(f"the round took more than {self._validator.deadline} s"),
             )
         judgement.seconds = time.monotonic() - began
+        if judgement.error is not None:
+            self._not_before(IDLE)
         return judgement
 
     async def _guarded(self, judgement: Judgement, peers: Sequence[Neuron]) -> None:

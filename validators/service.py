@@ -95,7 +95,7 @@ class ValidatorService(Service):
             setter = self._setter(book.ledger, mechanism)
             self.loops.start(f"weights-{mechanism}" if mechanism else "weights", setter.step)
         self.loops.start("truths", truths.step)
-        for _ in range(self.validator.rounds_at_once):
+        for _ in range(rounds.lanes):
             self.loops.start("rounds", rounds.one)
         await self._open_gate(book)
         self.health.ready = True

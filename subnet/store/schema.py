@@ -72,5 +72,12 @@ CREATE TABLE commitment (
 CREATE INDEX commitment_open ON commitment (ledger, mechanism, made) WHERE outcome IS NULL;
 """
 
-STEPS: Final = (_FIRST, _KINDS, _COMMITS)
+# A receipt is written 256 times a round and read seldom: one narrow index in place of two wide ones.
+_LEANER: Final = """
+DROP INDEX receipt_of;
+DROP INDEX receipt_age;
+CREATE INDEX receipt_round ON receipt (ledger, round);
+"""
+
+STEPS: Final = (_FIRST, _KINDS, _COMMITS, _LEANER)
 SCHEMA_VERSION: Final = len(STEPS)

@@ -89,7 +89,7 @@ async def test_a_round_that_fails_lets_the_later_ones_count(
 
     monkeypatch.setattr(Ledger, "record", once)
     first, second, third = await asyncio.gather(*running, return_exceptions=True)
-    assert (first, third) == (under_test.IDLE, 0.0)
+    assert (first, third) == (0.0, 0.0)
     assert isinstance(second, StoreError)
     assert bench.values == {"5B": 0.5} == bench.on_disk()
     with History(bench.path) as seen:
@@ -111,6 +111,46 @@ async def test_no_more_rounds_run_at_once_than_were_allowed(chain: MemoryChain, 
     await until(lambda: len(asks.begun) == 4)
     stop.set()
     await running
+
+
+async def test_the_next_round_does_not_wait_for_the_disk(
+    chain: MemoryChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, record, loop = asyncio.Event(), Ledger.record, asyncio.get_running_loop()
+
+    def slow(*arguments: Any) -> bool:
+        asyncio.run_coroutine_threadsafe(go.wait(), loop).result(60)
+        return record(*arguments)
+
+    monkeypatch.setattr(Ledger, "record", slow)
+    asks, stop = Gated({"rounds_at_once": "1"}), asyncio.Event()
+    bench = Bench(chain, tmp_path / "v", asks)
+    running = asyncio.create_task(bench.service.run(stop))
+    await until(lambda: hasattr(asks, "begun") and len(asks.begun) == 1)
+    asks.gates[0].set()
+    await until(lambda: len(asks.begun) == 2)  # while the first is still being written
+    asks.gates[1].set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(asks.begun) == 2  # but no more than that
+    assert bench.values == {}
+    go.set()
+    await until(lambda: bench.service.scores and bench.service.scores[Hotkey("5A")].rounds == 2)
+    stop.set()
+    await running
+
+
+async def test_after_a_failure_the_next_round_waits_a_little(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(under_test, "IDLE", 9.0)
+    await bench.one(lambda _asks, _peers: 1 / 0)
+    monkeypatch.setattr(under_test.asyncio, "sleep", sleep)
+    await bench.one()
+    assert 8.0 < slept[0] <= 9.0
 
 
 async def test_a_round_that_is_cancelled_while_it_records_is_recorded_once(
