@@ -43,6 +43,7 @@ def test_the_commands_front_door_brings_nothing_heavy(word: str) -> None:
         ("subnet.miners", {"scipy", "substrateinterface", "torch"}),
         ("subnet.validators", {"aiohttp.web", "substrateinterface", "torch"}),
         (", ".join(KIT), {"choix", "openskill", "rapidfuzz", "scipy", "skimage"}),
+        ("subnet.lab", {"aiohttp", "matplotlib", "ray", "rich", "substrateinterface", "torch"}),
         ("subnet.telemetry", {"prometheus_client", "rich"}),
         ("subnet.config", {"typer"}),
         ("subnet.devnet.service", {"numpy", "scipy", "substrateinterface", "msgspec"}),

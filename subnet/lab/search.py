@@ -1,7 +1,7 @@
 """The smallest stake at which an attack pays, by bisection over the stake's share.
 
-"Pays" means that the mean gain over the seeds is above zero. Every stake is tried under the same seeds, so that the
-answer is as steady as the dice allow; it assumes that more stake never makes an attack pay less.
+"Pays" means that the mean gain over the first :data:`SEEDS` seeds is above zero. Every stake is tried under the same
+ones, so that the answer is as steady as the dice allow; it assumes that more stake never makes an attack pay less.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from subnet.lab.workers import Workers
 
 LOWEST, HIGHEST = 0.01, 0.95
 TOLERANCE = 0.01
+SEEDS = 3
+"""How many seeds each stake is tried under, at most: the threshold is sharp, and the search is most of a simulation."""
 STEPS = 2 + math.ceil(math.log2((HIGHEST - LOWEST) / TOLERANCE))
 """How many stakes are tried at the most."""
 
@@ -30,13 +32,14 @@ def smallest_stake(
 
     Stake of the other attacks stays as it is; what is left is honest.
     """
+    tried_under = seeds[:SEEDS]
     highest = min(HIGHEST, 1 - 0.05 - (scenario.attacking_stake - scenario.attacks[index].stake))
 
     def pays(stake: float) -> bool:
         attacks = list(scenario.attacks)
         attacks[index] = replace(attacks[index], stake=stake)
         tried = replace(scenario, attacks=attacks)
-        outcomes = workers.map(measure, [Trial(tried, index, seed) for seed in seeds], done)
+        outcomes = workers.map(measure, [Trial(tried, index, seed) for seed in tried_under], done)
         return float(np.mean([o.gain for o in outcomes])) > 0
 
     if highest <= LOWEST or pays(LOWEST):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from subnet.errors import ConfigError
 from subnet.lab.report import Report, Verdict
 from subnet.lab.scenario import Scenario
-from subnet.lab.search import STEPS, smallest_stake
+from subnet.lab.search import SEEDS, STEPS, smallest_stake
 from subnet.lab.trials import Trial, measure
 from subnet.lab.workers import hired
 
@@ -63,7 +63,7 @@ def simulate(
 def trials(scenario: Scenario, seeds: int, *, search: bool = True) -> int:
     """How many trials :func:`simulate` makes at the most."""
     staked = sum(a.validators > 0 for a in scenario.attacks) if search else 0
-    return seeds * (len(scenario.attacks) + staked * STEPS)
+    return seeds * len(scenario.attacks) + min(seeds, SEEDS) * staked * STEPS
 
 
 def _cast(scenario: Scenario, *, together: bool) -> list[tuple[Scenario, int]]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -173,3 +177,25 @@ def test_a_file_that_is_no_scenario_is_told(here: Path, text: str, capsys: pytes
     (here / "broken.toml").write_text(text, encoding="latin-1")
     assert call("--scenario", "broken.toml") == 2
     assert "error[config]" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signal_", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
+def test_however_it_ends_its_workers_end_with_it(signal_: signal.Signals, code: int) -> None:
+    import psutil
+
+    args = [sys.executable, "-m", "subnet.cli", "simulate", "--epochs", "50000", "--workers", "2", "-a", "lazy"]
+    process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    workers: list[psutil.Process] = []
+    deadline = time.monotonic() + 60
+    # each worker has come so far that it watches its parent once it has spent CPU on its trial
+    while len(workers) < 2 or min(w.cpu_times().user for w in workers) < 2:
+        assert time.monotonic() < deadline
+        workers = [c for c in psutil.Process(process.pid).children() if "spawn_main" in " ".join(c.cmdline())]
+        time.sleep(0.05)
+    process.send_signal(signal_)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert out == b""
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
