@@ -31,6 +31,7 @@ COMMANDS = {
     "receipts": "Export a round's receipts under one Merkle root, or verify an export.",
     "consensus": "Run one epoch of Yuma consensus on a case file.",
     "simulate": "Run a scoring rule against attackers, on a virtual clock.",
+    "simulate-placement": "Compare placement policies on a day of nodes that come and go.",
     "synthesis": "Run one epoch of Allora's inference synthesis on a case file.",
     "explain": "Say what an error code means and what to do.",
 }

@@ -93,7 +93,7 @@ def command(
     if any(one.metric == "smallest_stake" for one in gates) and not search:
         raise ConfigError("a gate on smallest_stake needs the search", remedy="Leave out --no-search.")
     if plot is not None:
-        _can_plot(plot)
+        can_plot(plot)
     report = _simulate(scenario, seed, seeds, together, search, _workers(workers))
     if as_json:
         print_json(report.as_dict())
@@ -180,7 +180,7 @@ def _show(report: Report) -> None:
     console.print(LEGEND, style="dim")
 
 
-def _can_plot(path: Path) -> None:
+def can_plot(path: Path) -> None:
     """Say what is missing before minutes are spent."""
     from importlib.util import find_spec
 

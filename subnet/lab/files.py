@@ -63,7 +63,7 @@ def read(path: Path) -> dict[str, Any]:
 def scenario(tables: Mapping[str, Any]) -> Scenario:
     """The scenario that a file's tables describe; ``gates`` are left to :func:`gates`. Raises ConfigError."""
     given = {key: value for key, value in tables.items() if key not in _NESTED and key != "gates"}
-    made = _converted(Scenario, given, "the scenario")
+    made = converted(Scenario, given, "the scenario")
     if "rule" in tables:
         made["rule"] = load_rule(_text(tables["rule"], "rule"))
     if "honest" in tables:
@@ -87,10 +87,10 @@ def put(tables: dict[str, Any], name: str, value: str) -> None:
     plain = {f.name for f in fields(Scenario)} - _NESTED
     chain = {f.name for f in fields(EpochParams)}
     if name in plain:
-        tables.update(_converted(Scenario, {name: value}, "the scenario", strict=False))
+        tables.update(converted(Scenario, {name: value}, "the scenario", strict=False))
     elif name in chain:
         own = dict(_table(tables.get("params", {}), "params"))
-        tables["params"] = own | _converted(EpochParams, {name: value}, "params", strict=False)
+        tables["params"] = own | converted(EpochParams, {name: value}, "params", strict=False)
     else:
         raise ConfigError(f"there is no setting {name!r}", remedy=f"Known: {', '.join(sorted(plain | chain))}.")
 
@@ -111,12 +111,12 @@ def _task(table: Mapping[str, Any]) -> Task:
 
 def _built(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     try:
-        return kind(**_converted(kind, values, where))
+        return kind(**converted(kind, values, where))
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _converted(kind: Any, values: Mapping[str, Any], where: str, *, strict: bool = True) -> dict[str, Any]:
+def converted(kind: Any, values: Mapping[str, Any], where: str, *, strict: bool = True) -> dict[str, Any]:
     """The values as the class's fields want them."""
     known = {f.name for f in fields(kind)} - _NESTED
     hints = get_type_hints(kind)
