@@ -162,7 +162,7 @@ class Organic:
             raise HandlerFailed("this validator could not choose a miner") from None
         peers = [peer for peer in chosen if peer.axon is not None][: self._validator.organic_peers]
         if not peers:
-            raise Busy("there is no miner to ask", retry_after=12.0)
+            raise Busy("there is no miner to ask", remedy="Wait for the time in Retry-After.", retry_after=12.0)
         return peers
 
     def _note(self, request: Synapse[Any], result: Ok[Any] | Failure, size: int) -> None:
