@@ -16,7 +16,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from subnet import codec
 from subnet.errors import StreamFailed
@@ -28,6 +28,9 @@ from subnet.synapse import Declaration, Message, Synapse, check_reply
 from subnet.types import Neuron
 
 R = TypeVar("R", bound=Message, covariant=True)
+
+TURN: Final = 64
+"""Messages that are taken in a row from what has arrived, before others on the loop, deadlines too, have a turn."""
 
 
 class Opened(NamedTuple):
@@ -119,8 +122,12 @@ class Stream(Generic[R]):
         """The next message; None at a good end."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout_at(min(self._deadline, loop.time() + self._chunk_timeout)):
+            if self.chunks % TURN == TURN - 1:
+                await asyncio.sleep(0)
             while True:
                 frame = await self._frame(opened.source)
+                if self._said is not None and frame.kind != END:
+                    raise Refusal(Reason.BAD_REPLY, "dendrite.cut-short", "the stream goes on after its error")
                 if frame.kind == CHUNK:
                     self._digest.update(frame.raw)
                     message: Any = codec.decode(self._declared.response, frame.payload)

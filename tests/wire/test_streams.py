@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -18,9 +19,10 @@ from subnet.admission import Limits
 from subnet.axon import Axon
 from subnet.dendrite import Dendrite, Reason
 from subnet.errors import Busy, DeclarationError, NotPermitted, StreamFailed
-from subnet.frames import CHUNK, CONTENT_TYPE, END, frame
+from subnet.frames import CHUNK, CONTENT_TYPE, END, ERROR, frame
 from subnet.receipts import Receipt
 from subnet.routes import route
+from subnet.streams import TURN
 from subnet.synapse import Message, Synapse, declaration
 from subnet.types import AxonInfo, Hotkey, Netuid, Neuron, Uid
 from tests.waiting import dead_port
@@ -277,13 +279,15 @@ LIES = {
     "an end that is no map": (chunk() + frame(END, codec.encode_data([1])), "dendrite.cut-short"),
     "an unknown frame": (b"\x09\0\0\0\0", "wire.malformed"),
     "a frame too large": (frame(CHUNK, bytes(300_001)), "wire.body-too-large"),
+    "more after an error": (chunk() + frame(ERROR, codec.encode_data({"code": "x"})) + chunk(), "dendrite.cut-short"),
+    "errors without end": (frame(ERROR, codec.encode_data({"code": "x"})) * 2, "dendrite.cut-short"),
     "another message": (frame(CHUNK, codec.encode_data({"text": 3})), "wire.wrong-type"),
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-async def test_a_lying_peer_is_a_bad_reply(dendrite: Dendrite, lie: str) -> None:
-    body, code = LIES[lie]
+@asynccontextmanager
+async def lying(body: bytes) -> AsyncIterator[Neuron]:
+    """A peer that streams ``body``, whatever it is asked."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=body, content_type=CONTENT_TYPE)
@@ -291,15 +295,39 @@ async def test_a_lying_peer_is_a_bad_reply(dendrite: Dendrite, lie: str) -> None
     runner = web.AppRunner(web.Application(), access_log=None, shutdown_timeout=0.1)
     runner.app.router.add_post("/Generate", answer)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         assert runner.addresses
-        with pytest.raises(StreamFailed) as failed:
-            await read(dendrite, neuron(runner.addresses[0][1]))
-        assert (failed.value.failure.reason, failed.value.failure.code) == (Reason.BAD_REPLY, code)
+        yield neuron(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_lying_peer_is_a_bad_reply(dendrite: Dendrite, lie: str) -> None:
+    body, code = LIES[lie]
+    async with lying(body) as peer:
+        with pytest.raises(StreamFailed) as failed:
+            await read(dendrite, peer)
+        assert (failed.value.failure.reason, failed.value.failure.code) == (Reason.BAD_REPLY, code)
+
+
+async def test_messages_that_are_all_there_leave_the_loop_to_others(dendrite: Dendrite) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with lying(chunk() * 1000) as peer, dendrite.stream(peer, Generate()) as tokens:
+        await anext(tokens)
+        other = asyncio.create_task(others())
+        for _ in range(999):
+            await anext(tokens)
+        assert turns >= 999 // TURN
+        other.cancel()
 
 
 async def test_who_asks_in_json_gets_lines(serve: Serve) -> None:
