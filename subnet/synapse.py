@@ -355,7 +355,10 @@ def _as_array(name: str, value: Any) -> Tensor:
         return np.asarray(value)
     torch = sys.modules.get("torch")  # looked up, never imported: a torch tensor can't exist without it
     if torch is not None and isinstance(value, torch.Tensor):
-        return _from_torch(torch, value.detach().cpu())
+        try:
+            return _from_torch(torch, value.detach().cpu())
+        except (RuntimeError, TypeError) as error:  # sparse, quantized, without data, of a dtype that numpy lacks
+            raise BadTensor(f"{name}: this torch tensor has no numpy form: {str(error)[:100]}") from None
     raise BadTensor(f"{name}: {type(value).__name__} is no tensor; pass a numpy array")
 
 
@@ -364,7 +367,7 @@ def _from_torch(torch: Any, value: Any) -> Tensor:
         import ml_dtypes
 
         return np.asarray(value.contiguous().view(torch.uint16).numpy()).view(ml_dtypes.bfloat16)
-    return np.asarray(value.numpy())
+    return np.asarray(value.resolve_conj().resolve_neg().numpy())
 
 
 def _same(mine: Any, theirs: Any) -> bool:

@@ -286,6 +286,31 @@ async def test_strangers_and_liars(
     assert (await post(http, axon, GOOD))[0] == 200
 
 
+class Values(Synapse[Labels], timeout=60.0, max_request=1 << 25):
+    values: Annotated[Tensor, Spec("float32", (None,))]
+
+
+async def test_a_large_tensor_is_a_view_of_what_was_received(http: aiohttp.ClientSession) -> None:
+    seen: list[Tensor] = []
+
+    async def take(request: Values) -> Labels:
+        seen.append(request.values)
+        return Labels(digits=np.zeros(0, np.int64))
+
+    body = codec.encode(Values(values=np.arange(1 << 17, dtype=np.float32)))
+    async with Axon(MINER) as axon:
+        axon.serve(take)
+        assert (await post(http, axon, body, path="/Values"))[0] == 200
+    (values,) = seen
+    owner: Any = values
+    while (below := getattr(owner, "base", None)) is not None:
+        owner = below
+    assert isinstance(owner, memoryview)
+    assert isinstance(owner.obj, bytes | bytearray)  # what the body was read into
+    assert len(owner.obj) == len(body)
+    assert not values.flags.writeable
+
+
 async def test_a_replay_is_refused_in_any_order(axon: Axon, http: aiohttp.ClientSession, handlers: Handlers) -> None:
     now = time.time_ns()
     nonces = [now - i * 1000 for i in range(20)]  # falling: v10 wanted them to grow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import sys
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import ml_dtypes
@@ -81,6 +83,75 @@ def test_every_layout_arrives_native_and_contiguous(array: Tensor, as_json: bool
     assert back.flags.c_contiguous
     assert back.shape == array.shape
     assert (back == array).all()
+
+
+@st.composite
+def laid_out(draw: st.DrawFn) -> Tensor:
+    """An array in memory as numpy may have it: transposed, strided, reversed, repeated, big-endian."""
+    array = draw(arrays)
+    for _ in range(draw(st.integers(0, 3))):
+        match draw(st.integers(0, 4)):
+            case 0:
+                array = array.T
+            case 1 if array.ndim:
+                array = array[:: draw(st.sampled_from([1, 2, 3, -1, -2]))]
+            case 2:
+                array = np.asfortranarray(array)
+            case 3:
+                array = np.broadcast_to(array, (draw(st.integers(0, 3)), *array.shape))
+            case 4 if array.dtype.kind in "iufc" and array.dtype.itemsize > 1 and array.dtype.name != "bfloat16":
+                array = array.astype(array.dtype.newbyteorder())
+    return array
+
+
+@given(laid_out(), st.booleans())
+def test_any_layout_arrives_as_the_same_values(array: Tensor, as_json: bool) -> None:
+    back = decode(Bag, encode(Bag(tensor=array), json=as_json), json=as_json).tensor
+    assert (back.shape, back.dtype) == (array.shape, array.dtype.newbyteorder("="))
+    assert back.flags.c_contiguous
+    assert back.tobytes() == array.astype(back.dtype).tobytes()
+
+
+def test_torch_tensors_are_taken_where_there_is_torch() -> None:
+    torch = pytest.importorskip("torch")
+    for tensor, wanted in [
+        (torch.arange(6.0).reshape(2, 3).T, np.arange(6, dtype=np.float32).reshape(2, 3).T),
+        (torch.ones(2, requires_grad=True), np.ones(2, np.float32)),
+        (torch.tensor([1.5, 2.0], dtype=torch.bfloat16), np.array([1.5, 2.0], ml_dtypes.bfloat16)),
+        (torch.tensor(1.5, dtype=torch.bfloat16), np.array(1.5, ml_dtypes.bfloat16)),
+        (torch.tensor([1 + 2j]).conj(), np.array([1 - 2j], np.complex64)),
+        (torch.tensor([True]), np.array([True])),
+        (torch.zeros(0, 5), np.zeros((0, 5), np.float32)),
+    ]:
+        back = decode(Bag, encode(Bag(tensor=tensor))).tensor
+        assert (back.dtype, back.shape) == (wanted.dtype, wanted.shape)
+        assert (back == wanted).all()
+    for tensor in (torch.ones(2, 2).to_sparse(), torch.ones(2, device="meta"), torch.ones(2).to(torch.float8_e4m3fn)):
+        with pytest.raises(BadTensor, match="torch tensor"):
+            Bag(tensor=tensor)
+
+
+def test_torch_is_asked_only_where_somebody_else_has_imported_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in with the few methods that are called; the real one is tested where it is installed."""
+
+    class Stand:
+        dtype = None
+
+        def __init__(self, values: Tensor) -> None:
+            self.values = values
+
+        def detach(self) -> Stand:
+            return self
+
+        cpu = resolve_conj = resolve_neg = detach
+
+        def numpy(self) -> Tensor:
+            return self.values
+
+    with pytest.raises(BadTensor, match="Stand is no tensor"):
+        Bag(tensor=Stand(np.arange(3)))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(Tensor=Stand, bfloat16=object()))
+    assert decode(Bag, encode(Bag(tensor=Stand(np.arange(3))))).tensor.tolist() == [0, 1, 2]  # type: ignore[arg-type]
 
 
 def test_a_decoded_tensor_is_a_read_only_view_of_the_body() -> None:
