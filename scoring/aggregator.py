@@ -1,8 +1,9 @@
 """What combines forecasts into one: predict, wait for the truth, learn, and again.
 
-:class:`~subnet.scoring.synthesis.Synthesiser` (Allora's inference synthesis) is one. A validator, a
-benchmark and a subnet hold an aggregator by this protocol, so that one is changed for another in
-one place.
+:class:`~subnet.scoring.dynamic_averaging.DynamicModelAveraging` is the default,
+:class:`~subnet.scoring.hedge.FixedShareHedge` and :class:`~subnet.scoring.synthesis.Synthesiser` (Allora's
+inference synthesis) are others. A validator, a benchmark and a subnet hold an aggregator by this protocol,
+so that one is changed for another in one place.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Aggregator(Protocol):
     def predict(self, forecasts: ArrayLike, /) -> float:
         """The combined forecast. ``forecasts``: float of shape (k,), NaN where a forecaster is absent.
 
-        Raises ValueError where the shape is not (k,), a forecast is infinite or all are absent.
+        Raises ValueError where the shape is not (k,), or where there is nothing to combine. What becomes of an
+        infinite forecast is for each to say.
         """
         ...
 
