@@ -243,7 +243,7 @@ class Axon:
             raise RateLimited("too many requests from this address", retry_after=wait)
         found = self._look_up(exchange)
         claim = self._check_claim(exchange, found)
-        body = await self._intake.read(exchange.request, found.declared.max_request)
+        body = await self._intake.read(exchange.request, found.declared.max_request, exchange.address)
         try:
             exchange.digest = hashlib.sha256(body).hexdigest()
             if claim is not None:

@@ -218,7 +218,7 @@ class Gateway:
         wait = self._by_token.take(token or source)
         if wait:
             raise RateLimited("too many requests under this token", retry_after=wait)
-        body = await self._intake.read(request, declared.max_request)
+        body = await self._intake.read(request, declared.max_request, source)
         try:
             message = codec.decode(synapse, body, json=json)
         finally:

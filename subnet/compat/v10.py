@@ -40,13 +40,13 @@ from subnet.errors import (
     Malformed,
     MalformedAuth,
     ReplayedRequest,
-    SlowRequest,
     StaleRequest,
     UnknownSynapse,
     WireError,
     WrongReceiver,
 )
-from subnet.http_server import BrokenBody, Request, Response
+from subnet.http_server import Request, Response
+from subnet.intake import Intake
 from subnet.keys import canonical_ss58, public_key_of, sign_bytes, verify_bytes
 from subnet.nonces import NonceTable
 from subnet.results import Failure, Ok, Reason, Refusal, failure, refusal_of
@@ -107,6 +107,7 @@ class V10Axon:
         if self._route.declared.stream:
             raise ConfigError(f"{self._route.declared.name} is a stream, which this wire does not bridge")
         self._nonces = NonceTable(retention=AGE + SKEW + MAX_TIMEOUT)
+        self._intake = Intake(limits.unverified_bytes, limits.body_timeout)
         self._workers = Workers(limits)
         self._http: FrontDoor | None = None
         self._listener: asyncio.Server | None = None
@@ -147,7 +148,7 @@ class V10Axon:
                 raise UnknownSynapse(f"this bridge serves POST /{declared.name}")
             claim = _Claim(request.headers)
             neuron = None if self._admit is None else self._admit(claim.sender, self._route.synapse)
-            fields = _fields(await self._body(request))
+            fields = await self._fields(request)
             self._prove(claim, fields)
             names = [name for name in self._route.synapse.__struct_fields__ if name in fields]
             asked = codec.decode(
@@ -162,19 +163,12 @@ class V10Axon:
             status = 401 if isinstance(error, (WrongReceiver, ReplayedRequest)) else error.status
             return self._response(status, str(error), {"message": str(error)})
 
-    async def _body(self, request: Request) -> bytearray:
-        cap, body = self._route.declared.max_request, bytearray()
+    async def _fields(self, request: Request) -> dict[str, Any]:
+        body = await self._intake.read(request, self._route.declared.max_request, request.connection.address)
         try:
-            async with asyncio.timeout(self.limits.body_timeout):
-                while chunk := await request.piece():
-                    body += chunk
-                    if len(body) > cap:
-                        raise BodyTooLarge(f"more than the {cap} bytes that are accepted")
-        except TimeoutError:
-            raise SlowRequest(f"the body took over {self.limits.body_timeout:g}s") from None
-        except BrokenBody:
-            raise Malformed("the body broke off") from None
-        return body
+            return _fields(body)
+        finally:
+            self._intake.give_back(body)
 
     def _prove(self, claim: _Claim, fields: dict[str, Any]) -> None:
         """Receiver, age, hash, signature, replay; BadSignature and its like say which failed."""

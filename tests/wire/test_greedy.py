@@ -79,8 +79,9 @@ async def connect() -> AsyncIterator[Connect]:
     """Opens connections that little is read ahead of, by us and by the kernel."""
     opened: list[asyncio.StreamWriter] = []
 
-    async def connect(axon: Axon, **how: Any) -> Streams:
+    async def connect(axon: Axon, source: str = "127.0.0.1", **how: Any) -> Streams:
         sock = socket.socket()
+        sock.bind((source, 0))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", axon.port))
@@ -199,6 +200,28 @@ class TestUnsent:
         await until(lambda: axon._unsent == 0)
         assert isinstance(await honest(axon, Give(size=2 * MiB)), Ok)
         await until(lambda: axon._unsent == 0)
+
+
+class TestUnverified:
+    @pytest.fixture
+    def limits(self) -> Limits:
+        return Limits(unverified_bytes=400_000, body_timeout=60, first_request=60)
+
+    async def test_bodies_that_an_address_never_ends_leave_room_for_others(self, axon: Axon, connect: Connect) -> None:
+        held = [await connect(axon) for _ in range(2)]
+        for _, writer in held:
+            writer.write(head(Give(), Content_Length="100000") + bytes(40_000))
+        await until(lambda: axon._intake.held == 80_000)
+        reader, writer = await connect(axon)
+        writer.write(head(Give(), Content_Length="100000") + bytes(40_000))
+        assert b" 503 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), PATIENCE)
+        reader, writer = await connect(axon, source="127.0.0.9")
+        writer.write(head(Give(), Content_Length="100000") + bytes(90_000))
+        await until(lambda: axon._intake.held == 170_000)
+        writer.write(bytes(10_000))
+        assert b" 401 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), PATIENCE)  # read to its end
+        await close(*(writer for _, writer in held))
+        await until(lambda: not axon._intake.held and not axon._intake._arriving)
 
 
 class TestOneHandler:
