@@ -64,7 +64,7 @@ def command(
 
 
 def _scenario(given: dict[str, Any], settings: list[str]) -> PlacementScenario:
-    from subnet.lab.files import converted
+    from subnet.lab.settings import converted
     from subnet.lab.placement import PlacementScenario
 
     values: dict[str, str] = {}

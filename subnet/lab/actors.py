@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -169,8 +169,3 @@ class Honest(Actor):
 
     def honestly(self) -> Actor:
         return self
-
-
-def settings(kind: type[Actor]) -> dict[str, Any]:
-    """A class's settings and their defaults."""
-    return {f.name: f.default for f in fields(kind) if f.init}

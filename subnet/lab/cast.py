@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, get_type_hints
-
-import msgspec
+from typing import Any, Final
 
 from subnet.errors import ConfigError, DeclarationError
 from subnet.lab import actors_miners as miners
 from subnet.lab import actors_validators as validators
-from subnet.lab.actors import Actor, settings
+from subnet.lab.actors import Actor
+from subnet.lab.settings import built
 from subnet.loading import find, meant
 
 _CLASSES: Final[tuple[type[Actor], ...]] = (
@@ -55,21 +54,7 @@ def parse_attack(text: str) -> Actor:
 
 def make(name: str, values: Mapping[str, Any], *, strict: bool = True) -> Actor:
     """The attack ``name`` (or ``module:Class``) with these settings; ``strict=False`` takes numbers as strings too."""
-    kind = _kind(name)
-    known = settings(kind)
-    hints = get_type_hints(kind)
-    made = {}
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigError(f"the attack {name} has no {key}", remedy=f"It has {', '.join(known)}.")
-        try:
-            made[key] = msgspec.convert(value, hints[key], strict=strict)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"the attack {name} can't have {key} = {value!r}: {error}") from None
-    try:
-        return kind(**made)
-    except ValueError as error:
-        raise ConfigError(f"the attack {name}: {error}") from error
+    return built(_kind(name), values, f"the attack {name}", strict=strict)
 
 
 def _kind(name: str) -> type[Actor]:

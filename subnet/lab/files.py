@@ -27,9 +27,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, get_type_hints
-
-import msgspec
+from typing import Any, Final
 
 from subnet.errors import ConfigError
 from subnet.lab.actors import Honest
@@ -37,6 +35,7 @@ from subnet.lab.cast import make
 from subnet.lab.gates import Gate
 from subnet.lab.rules import load_rule
 from subnet.lab.scenario import Scenario
+from subnet.lab.settings import built, converted
 from subnet.lab.tasks import Labels, Numbers, Task
 from subnet.scoring.yuma import EpochParams
 
@@ -63,13 +62,13 @@ def read(path: Path) -> dict[str, Any]:
 def scenario(tables: Mapping[str, Any]) -> Scenario:
     """The scenario that a file's tables describe; ``gates`` are left to :func:`gates`. Raises ConfigError."""
     given = {key: value for key, value in tables.items() if key not in _NESTED and key != "gates"}
-    made = converted(Scenario, given, "the scenario")
+    made = converted(Scenario, given, "the scenario", hidden=_NESTED)
     if "rule" in tables:
         made["rule"] = load_rule(_text(tables["rule"], "rule"))
     if "honest" in tables:
-        made["honest"] = _built(Honest, _table(tables["honest"], "honest"), "honest")
+        made["honest"] = built(Honest, _table(tables["honest"], "honest"), "honest")
     if "params" in tables:
-        made["params"] = _built(EpochParams, _table(tables["params"], "params"), "params")
+        made["params"] = built(EpochParams, _table(tables["params"], "params"), "params")
     if "task" in tables:
         made["task"] = _task(_table(tables["task"], "task"))
     if "attacks" in tables:
@@ -105,30 +104,8 @@ def _task(table: Mapping[str, Any]) -> Task:
     kind = _text(settings.pop("kind", "numbers"), "task.kind")
     if kind not in _TASKS:
         raise ConfigError(f"there is no task {kind!r}", remedy=f"Known: {', '.join(_TASKS)}.")
-    task: Task = _built(_TASKS[kind], settings, f"task {kind}")
+    task: Task = built(_TASKS[kind], settings, f"task {kind}")
     return task
-
-
-def _built(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-    try:
-        return kind(**converted(kind, values, where))
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
-def converted(kind: Any, values: Mapping[str, Any], where: str, *, strict: bool = True) -> dict[str, Any]:
-    """The values as the class's fields want them."""
-    known = {f.name for f in fields(kind)} - _NESTED
-    hints = get_type_hints(kind)
-    made = {}
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigError(f"{where} has no {key!r}", remedy=f"It has {', '.join(sorted(known))}.")
-        try:
-            made[key] = msgspec.convert(value, hints[key], strict=strict)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"{where}: {key} can't be {value!r}: {error}") from None
-    return made
 
 
 def _table(value: Any, name: str) -> Mapping[str, Any]:

@@ -96,7 +96,7 @@ def test_a_copier_pays_at_any_stake_and_silence_at_none() -> None:
 
 
 def report(**changes: object) -> Report:
-    return simulate(replace(SMALL, **changes), seeds=2, search=False)  # type: ignore[arg-type]
+    return simulate(replace(SMALL, epochs=10, **changes), seeds=2, search=False)  # type: ignore[arg-type]
 
 
 def test_attacks_go_alone_or_together() -> None:
@@ -104,7 +104,7 @@ def test_attacks_go_alone_or_together() -> None:
     alone = report(attacks=attacks)
     assert [v.attack for v in alone.verdicts] == ["sybil(miners=3)", "cabal(miners=2, stake=0.3)"]
     assert alone["cabal"].honest_share.mean != alone["sybil"].honest_share.mean
-    together = simulate(replace(SMALL, attacks=attacks), seeds=2, search=False, together=True)
+    together = simulate(replace(SMALL, epochs=10, attacks=attacks), seeds=2, search=False, together=True)
     assert together["cabal"].honest_share == together["sybil"].honest_share
     assert together["cabal"].honest_share.mean < alone["cabal"].honest_share.mean
     with pytest.raises(KeyError):
