@@ -64,8 +64,8 @@ def command(
 
 
 def _scenario(given: dict[str, Any], settings: list[str]) -> PlacementScenario:
-    from subnet.lab.settings import converted
     from subnet.lab.placement import PlacementScenario
+    from subnet.lab.settings import converted
 
     values: dict[str, str] = {}
     for pair in settings:

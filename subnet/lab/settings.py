@@ -26,11 +26,11 @@ def converted(
     made = {}
     for key, value in values.items():
         if key not in known:
-            raise ConfigError(f"{where} has no {key}", remedy=f"It has {', '.join(known)}.")
+            raise ConfigError(f"{where} has no {key!r}", remedy=f"It has {', '.join(known)}.")
         try:
             made[key] = msgspec.convert(value, hints[key], strict=strict)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"{where} can't have {key} = {value!r}: {error}") from None
+            raise ConfigError(f"{where}: {key} can't be {value!r}: {error}") from None
     return made
 
 

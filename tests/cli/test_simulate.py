@@ -122,8 +122,8 @@ def test_a_picture(here: Path) -> None:
     ("args", "code", "says"),
     [
         (("-a", "cabbal"), 2, "cabal"),
-        (("-a", "cabal=stak=1"), 2, "no stak"),
-        (("-a", "cabal=stake=much"), 2, "stake = 'much'"),
+        (("-a", "cabal=stak=1"), 2, "has no 'stak'"),
+        (("-a", "cabal=stake=much"), 2, "stake can't be 'much'"),
         (("-a", "cabal=stake=2"), 2, "stake is 2"),
         (("-a", "cabal=stake"), 2, "PARAM=VALUE"),
         (("-a", "os:path"), 4, "no attack"),
