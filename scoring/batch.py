@@ -30,7 +30,7 @@ from subnet.scoring.epoch import Bools, EpochParams, Shares
 from subnet.scoring.stakes import Voters
 from subnet.scoring.yuma import arithmetic, vectors_of
 
-CELLS = 1 << 17
+CELLS = 1 << 16
 """Cells of a matrix that are computed together: what a core's cache holds of the dozen that are alive."""
 
 _LEFT_OUT: Any = None

@@ -70,7 +70,8 @@ class Bonds:
     """New bonds (..., r, n) as shares, to be cut to u16, and which of them are stored, zeros too.
 
     ``order``: entries, rows as positions, in whose order the rows are stored; None: by uid. ``sums``
-    (..., n): what columns were divided by on the way, of which the precision of the quotients depends.
+    (..., n): what columns were divided by on the way, on which the precision of the quotients depends, and
+    at last the largest share of each.
     """
 
     share: Numbers
@@ -103,8 +104,9 @@ def yuma3(market: Market) -> tuple[Bonds, Numbers]:
     m = market.m
     new = _pairwise_ema(market, market.bought(), m.ratio(market.old, 65535, out=market.old))
     total = new.share.sum(axis=-2, keepdims=True)
-    held = m.right(m.div(new.share, total), market.incentive)
-    return replace(new, sums=(total[..., 0, :],)), m.mul(held, market.stake)
+    shares = m.div(new.share, total)
+    held, largest = m.right(shares, market.incentive), shares.max(axis=-2, initial=0)
+    return replace(new, sums=(total[..., 0, :], largest)), m.mul(held, market.stake)
 
 
 def _average(market: Market, alpha: Numbers, new: Numbers, old: Numbers) -> Numbers:

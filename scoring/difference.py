@@ -108,9 +108,12 @@ def _share_bounds(ballot: Ballot, result: Result, rules: EpochParams, variant: V
     room = np.full(n, result.ranks.sum() / ONE - all_ranks)
     incentive_off = np.minimum(1.0, _ratio(rank + incentive * all_ranks, room) + BIT * paid)
     bond_off, share_off = _bond_bounds(ballot, result, rules, variant)
-    held = (share_off * np.minimum(1.0, incentive + incentive_off)).sum() + incentive_off.sum() + count * BIT
+    most = np.minimum(1.0, result.bonds.sums[-1] / ONE + share_off)  # of a column, that anyone holds
+    held = (share_off * np.minimum(1.0, incentive + incentive_off) + most * incentive_off).sum() + count * BIT
     dividends_off = np.full(n, _dividends_bound(result, rules, float(held), rows) if count else 0.0)
     sums = 2 * n * BIT  # of incentive and dividends, which are 1 less what was cut
+    # either may come to nothing in one form only, which doubles the other's share of the emission
+    steady = incentive_off.max(initial=0) < 1 and bool(dividends_off.max(initial=0) < 1)
     both = incentive_off + dividends_off + sums
     largest = np.full(n, result.combined.max(initial=0) / ONE)
     return {
@@ -120,8 +123,8 @@ def _share_bounds(ballot: Ballot, result: Result, rules: EpochParams, variant: V
         "incentive": incentive_off,
         "dividends": dividends_off,
         "bonds": bond_off,
-        "server_emission": incentive_off + sums,
-        "validator_emission": dividends_off + sums,
+        "server_emission": incentive_off + sums if steady else np.ones(n),
+        "validator_emission": dividends_off + (sums if steady else 1.0),
         "emission": both,
         "pruning_scores": _ratio(both + both.max(initial=0), largest - both.max(initial=0)),
     }

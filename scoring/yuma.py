@@ -10,7 +10,8 @@ fixed point to the last bit (:mod:`subnet.scoring.fixed`). Many epochs at once, 
 Source: pallets/subtensor/src/epoch/{run_epoch,math}.rs of github.com/opentensor/subtensor, at
 14bc6f9 (head) and at beda29a (293), whose owner keeps its self-weight as at head.
 Not covered by any vector of the runtime: the commit-reveal column mask (``oldest_commit``),
-``last_step_block`` and the owner on 293; they follow the source. A mechanism beyond the
+``last_step_block`` and the owner on 293; they follow the source, and are compared with it, compiled
+(``benchmarks/_runtime.py``). A mechanism beyond the
 first is an epoch of its own, run by the caller with that mechanism's weights and bonds.
 """
 

@@ -118,6 +118,18 @@ def test_a_thin_column_has_a_wide_bound() -> None:
     assert limits["bonds"][10] <= 2
 
 
+def test_dividends_that_come_to_nothing_in_one_form_double_the_others_share() -> None:
+    """All that is earned is half a bit's worth: the runtime floors it, and gives the servers everything."""
+    given = {name: getattr(ordinary(), name) for name in EpochInput.__dataclass_fields__}
+    given |= {"stake": [10**15, 250_000, *[0] * 22], "bonds": Sparse.of({1: [(9, 65535)]})}
+    given["weights"] = Sparse.of({0: [(9, 1), (10, 1)]})
+    found = {d.name: d for d in compare(EpochInput(**given), EpochParams(yuma3=True, bonds_moving_average=10**6))}
+    assert (found["dividends"].fast, found["dividends"].exact) == (65535, 0)
+    assert (found["server_emission"].fast, found["server_emission"].exact) == (25 * 10**7, 5 * 10**8)
+    for d in found.values():
+        assert d.largest <= (d.bound or 0)
+
+
 def test_nobody() -> None:
     nobody = EpochInput(
         0, np.zeros(0, int), Sparse.of({}), Sparse.of({}), np.zeros(0, int), np.zeros(0, int), np.zeros(0, bool)
