@@ -24,7 +24,7 @@ from subnet.axon import Axon
 from subnet.errors import ConfigError, DeclarationError, NotPermitted
 from subnet.receipts import HEADER_RECEIPT, Receipt
 from subnet.synapse import Message, Spec, Synapse, Tensor
-from subnet.types import Hotkey, Netuid, Neuron, Uid
+from subnet.types import Hotkey, Netuid, Neuron, Uid, rao
 from tests.waiting import PATIENCE, leap, until
 
 MINER, CALLER, STRANGER = (Keypair.create_from_uri(f"//{name}") for name in ("Miner", "Caller", "Stranger"))
@@ -447,6 +447,38 @@ class TestFullQueue:
         assert (status, error["code"], headers["Retry-After"]) == (503, "wire.busy", "1")
         handlers.gate.set()
         assert [status for status, _, _ in await asyncio.gather(*waiting)] == [200] * 5
+
+
+async def test_stake_decides_who_is_served_where_not_all_can_be(
+    http: aiohttp.ClientSession, handlers: Handlers
+) -> None:
+    stakes = {Keypair.create_from_uri(f"//Staker{tao}").ss58_address: tao for tao in (1, 2, 3)}
+    served: list[int] = []
+
+    async def slow(request: Slow, caller: Caller) -> Labels:
+        served.append(stakes[caller.hotkey])
+        await handlers.gate.wait()
+        return Labels(digits=np.zeros(0, np.int64))
+
+    axon = Axon(
+        MINER, limits=Limits(running=1, queue=2), admit=lambda who, _: Neuron(Uid(1), who, stake=rao(stakes[who]))
+    )
+    axon.serve(slow)
+    async with axon:
+
+        async def ask(tao: int) -> int:
+            key = Keypair.create_from_uri(f"//Staker{tao}")
+            return (await post(http, axon, codec.encode(Slow()), path="/Slow", key=key))[0]
+
+        asked = []
+        for tao in (2, 1, 2, 3):  # one runs, two wait, and the last takes the place of the lowest that waits
+            asked.append(asyncio.ensure_future(ask(tao)))
+            await until(lambda: axon.stats.in_flight == len(asked) or axon.stats.refused)
+            await until(lambda: len(served) + axon._workers._slots.waiting == min(len(asked), 3))
+        assert await asked[1] == 503
+        handlers.gate.set()
+        assert [await one for one in (asked[0], asked[2], asked[3])] == [200] * 3
+    assert served == [2, 3, 2]
 
 
 class TestRates:
