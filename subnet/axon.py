@@ -39,7 +39,8 @@ from subnet.errors import (
     WireError,
     WrongMethod,
 )
-from subnet.http_server import SLICE, Request, Response
+from subnet.http_messages import Request, Response
+from subnet.http_server import SLICE
 from subnet.intake import Intake
 from subnet.keys import canonical_ss58, scheme_of
 from subnet.nonces import NonceTable

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from subnet.admission import Limits, address_key
-from subnet.http_server import SLICE, Connection, Handler, Request
+from subnet.http_messages import Request
+from subnet.http_server import SLICE, Connection, Handler
 from subnet.tls import Porch
 
 if TYPE_CHECKING:

@@ -15,16 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from email.utils import formatdate
-from functools import lru_cache
-from http import HTTPStatus
 from typing import Final, Protocol
 
 import httptools
+
+from subnet.http_messages import BrokenBody, Request, Response, response_head
 
 log = logging.getLogger(__name__)
 
@@ -37,77 +34,6 @@ MAX_HEAD: Final = 32 * 1024
 """Bytes that may come in a row and be no part of a body: heads, trailers, chunk extensions."""
 MAX_AHEAD: Final = 16
 LINGER: Final = 2.0
-
-
-class BrokenBody(Exception):
-    """A request's body did not come to its end."""
-
-
-@dataclass(slots=True)
-class Response:
-    """What a handler answers; Content-Length, Date and Connection are added."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-    close: bool = False
-    """Whether the connection ends with it."""
-    done: Callable[[], None] | None = None
-    """Called once it has left, or can't any more."""
-
-
-class Request:
-    """A request's head, and its body as it arrives."""
-
-    __slots__ = ("_pieces", "_size", "_waiter", "complete", "connection", "headers", "keep_alive", "method", "path")
-
-    def __init__(self, connection: Connection, method: str, path: str, headers: dict[str, str]) -> None:
-        self.connection, self.method = connection, method
-        self.path = path
-        """The target exactly as it was sent, query included."""
-        self.headers = headers
-        """By lowercase name; of a header that comes twice the first counts, but for X-Forwarded-For, a list."""
-        self.keep_alive = False
-        self.complete = False
-        """Whether the whole body is there."""
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def content_length(self) -> int:
-        """As declared; 0 where nothing is."""
-        return int(self.headers.get("content-length", 0))
-
-    def body_so_far(self) -> bytes:
-        """What has arrived and was not taken."""
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    async def piece(self) -> bytes:
-        """The next part of the body, at least a byte; nothing at its end. Raises BrokenBody."""
-        if not (self._pieces or self.complete):
-            self.connection.wants_body(self)
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        return self.body_so_far()
-
-    def feed(self, data: bytes) -> int:
-        """More of the body: how many bytes of it now wait."""
-        self._pieces.append(data)
-        self._size += len(data)
-        self.wake()
-        return self._size
-
-    def wake(self, error: Exception | None = None) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            if error is None:
-                self._waiter.set_result(None)
-            else:
-                self._waiter.set_exception(error)
 
 
 Handler = Callable[[Request], Awaitable[Response | None]]
@@ -211,7 +137,7 @@ class Connection(asyncio.BufferedProtocol):
     async def _send(self, request: Request, response: Response) -> None:
         body = response.body
         closes = self._closing = response.close or self._closing or not request.keep_alive
-        head = _head(response.status, response.headers, f"Content-Length: {len(body)}", closes=closes)
+        head = response_head(response.status, response.headers, f"Content-Length: {len(body)}", closes=closes)
         if request.method == "HEAD":
             body = b""
         if len(body) <= SLICE:
@@ -229,7 +155,7 @@ class Connection(asyncio.BufferedProtocol):
         chunked = self._parser.get_http_version() == "1.1"
         closes = self._closing = self._closing or not (request.keep_alive and chunked)
         framing = "Transfer-Encoding: chunked" if chunked else "Cache-Control: no-store"
-        self._write(_head(200, headers, framing, closes=closes))
+        self._write(response_head(200, headers, framing, closes=closes))
 
         async def write(data: bytes) -> None:
             self._write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
@@ -404,7 +330,7 @@ class Connection(asyncio.BufferedProtocol):
         self._closing = True
         if self._current is None and self.transport is not None:
             log.debug("refused what is no HTTP: %s", why)
-            self.transport.write(_head(400, {"Content-Type": "text/plain"}, "Content-Length: 0", closes=True))
+            self.transport.write(response_head(400, {"Content-Type": "text/plain"}, "Content-Length: 0", closes=True))
             self.transport.close()
 
     def _break_off(self) -> None:
@@ -438,27 +364,3 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(seconds, then)
-
-
-def _head(status: int, headers: dict[str, str], framing: str, *, closes: bool) -> bytes:
-    lines = [f"HTTP/1.1 {status} {_phrase(status)}", framing, f"Date: {_date(int(time.time()))}", "Server: subnet"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if closes:
-        lines.append("Connection: close")
-    text = "\r\n".join(lines)
-    if text.count("\n") + 1 != len(lines) or text.count("\r") + 1 != len(lines):
-        raise ValueError("a reply's headers can't hold line breaks")
-    return f"{text}\r\n\r\n".encode("latin-1")
-
-
-@lru_cache(maxsize=64)
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown"
-
-
-@lru_cache(maxsize=4)
-def _date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)

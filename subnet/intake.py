@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Final
 
 from subnet.errors import BodyTooLarge, Busy, Malformed, SlowRequest
-from subnet.http_server import BrokenBody, Request
+from subnet.http_messages import BrokenBody, Request
 
 SHARE: Final = 4
 """One address may have one part in so many of all under way: what is slow there leaves room for everybody else."""

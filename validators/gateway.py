@@ -37,7 +37,7 @@ from subnet.errors import (
     WireError,
     WrongMethod,
 )
-from subnet.http_server import Request, Response
+from subnet.http_messages import Request, Response
 from subnet.intake import Intake
 from subnet.results import Ok
 from subnet.slots import Slots

@@ -45,7 +45,7 @@ from subnet.errors import (
     WireError,
     WrongReceiver,
 )
-from subnet.http_server import Request, Response
+from subnet.http_messages import Request, Response
 from subnet.intake import Intake
 from subnet.keys import canonical_ss58, public_key_of, sign_bytes, verify_bytes
 from subnet.nonces import NonceTable

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from subnet.admission import Limits
 from subnet.connections import FrontDoor
-from subnet.http_server import MAX_AHEAD, MAX_HEAD, READ_AHEAD, SLICE, BrokenBody, Request, Response
+from subnet.http_messages import BrokenBody, Request, Response
+from subnet.http_server import MAX_AHEAD, MAX_HEAD, READ_AHEAD, SLICE
 from tests.waiting import PATIENCE, leap, until
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
