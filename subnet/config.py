@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     wallet: str | None = None
     hotkey: str | None = None
     key: str | None = None
+    password_file: str | None = None
     verbose: bool = False
     log_json: bool = False
 

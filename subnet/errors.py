@@ -3,6 +3,8 @@
 ::
 
     SubnetError
+    ├── UsageError                      a command line that can't be understood
+    ├── Declined                        somebody was asked, and said no
     ├── ConfigError                     a setting that can't be used
     ├── KeyfileError                    a hotkey or coldkey that can't be read
     ├── DeclarationError (TypeError)    a Message, Synapse, Miner or Validator that can't work
@@ -69,6 +71,22 @@ class SubnetError(Exception):
     def as_dict(self) -> dict[str, Any]:
         """The error as data: ``code``, ``message`` and ``remedy``; what ``--json`` and the wire carry."""
         return {"code": self.code, "message": self.message, "remedy": self.remedy}
+
+
+class UsageError(SubnetError):
+    """A command line that can't be understood: a command, option or value that is not there."""
+
+    code = "usage"
+    exit_code = 2
+    remedy = "See `subnet --help`, and `subnet COMMAND --help` for a command's options."
+
+
+class Declined(SubnetError):
+    """The question whether to go on was answered with no: nothing was sent or written."""
+
+    code = "declined"
+    exit_code = 1
+    remedy = "Run the command again and answer y, or add --yes."
 
 
 class ConfigError(SubnetError):

@@ -2,7 +2,7 @@
 
 A key is substrate-interface's ``Keypair``. It comes from a development URI (``//Alice``), a
 32-byte seed, a mnemonic, or a keyfile as the ecosystem stores it (JSON with ``secretSeed``, in
-``~/.bittensor/wallets/<wallet>/hotkeys/<hotkey>`` and ``.../<wallet>/coldkey``). Signing and
+``~/.bittensor/wallets/<wallet>/hotkeys/<hotkey>`` and ``.../<wallet>/coldkey``; subnet.keyfiles). Signing and
 verifying go straight to the libraries below ``Keypair``, because its ``verify`` also accepts a
 message wrapped in ``<Bytes>`` and so would accept two messages for one signature.
 """
@@ -10,13 +10,12 @@ message wrapped in ``<Bytes>`` and so would accept two messages for one signatur
 from __future__ import annotations
 
 import hashlib
-import json
-import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from subnet.errors import KeyfileError
+from subnet.keyfiles import Password, parse_keyfile, read_file
 from subnet.types import SS58_PREFIX, Hotkey
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ WALLETS: Final = "~/.bittensor/wallets"
 SCHEMES: Final = {"ed25519": 0, "sr25519": 1}
 """Signature schemes by name, with the number that substrate calls them by."""
 
-_KEYFILE_CAP = 65_536
 # The all-zero account is what unset storage reads as. Its bytes are the neutral point, for which
 # anyone can make a signature that both curves' libraries accept.
 _NOBODY = bytes(32)
@@ -127,22 +125,41 @@ def load_key(text: str, *, scheme: str = "sr25519") -> Keypair:
     return read_keyfile(Path(text).expanduser())
 
 
-def load_hotkey(wallet: str, hotkey: str, path: str | None = None) -> Keypair:
+def load_hotkey(wallet: str, hotkey: str, path: str | None = None, *, password: Password | None = None) -> Keypair:
     """The hotkey's key from ``<path>/<wallet>/hotkeys/<hotkey>`` (path: ~/.bittensor/wallets). Raises KeyfileError."""
-    return read_keyfile(_wallet(wallet, path) / "hotkeys" / _plain(hotkey))
+    return read_keyfile(hotkey_file(wallet, hotkey, path), password=password)
 
 
-def load_coldkey(wallet: str, path: str | None = None) -> Keypair:
-    """The coldkey's key from ``<path>/<wallet>/coldkey``. Raises KeyfileError, also if it is encrypted."""
-    return read_keyfile(_wallet(wallet, path) / "coldkey")
+def load_coldkey(wallet: str, path: str | None = None, *, password: Password | None = None) -> Keypair:
+    """The coldkey's key from ``<path>/<wallet>/coldkey``; ``password`` is asked for that of an encrypted one.
+
+    Raises KeyfileError, also if it is encrypted and there is nobody to ask, or the password is wrong.
+    """
+    return read_keyfile(wallet_folder(wallet, path) / "coldkey", password=password)
 
 
-def read_keyfile(path: Path) -> Keypair:
-    """A key from a JSON keyfile with ``secretSeed``, ``secretPhrase`` or ``privateKey``. Raises KeyfileError."""
+def wallet_folder(wallet: str, path: str | None = None) -> Path:
+    """Where a wallet's keyfiles are. KeyfileError for a name that can't be one."""
+    return Path(path or WALLETS).expanduser() / _plain(wallet)
+
+
+def hotkey_file(wallet: str, hotkey: str, path: str | None = None) -> Path:
+    """A hotkey's keyfile. KeyfileError for names that can't be."""
+    return wallet_folder(wallet, path) / "hotkeys" / _plain(hotkey)
+
+
+def read_keyfile(path: Path, *, password: Password | None = None) -> Keypair:
+    """A key from a JSON keyfile with ``secretSeed``, ``secretPhrase`` or ``privateKey``; ``password`` gives that of
+    an encrypted one. Raises KeyfileError."""
+    return key_in(read_file(path, password), path)
+
+
+def key_in(data: bytes, path: Path) -> Keypair:
+    """The key in a keyfile's bytes, unencrypted ones; ``path`` is what an error calls them. Raises KeyfileError."""
     from substrateinterface import Keypair
 
-    fields = _keyfile_fields(path)
-    number = SCHEMES.get(str(fields.get("cryptoType", "sr25519")).lower(), 1)
+    fields = parse_keyfile(data, path)
+    number = _scheme_number(fields.get("cryptoType"), path)
     try:
         if fields.get("secretSeed"):
             key = Keypair.create_from_seed(fields["secretSeed"], SS58_PREFIX, number)
@@ -188,33 +205,17 @@ def _ed25519_seed(uri: str) -> str:
     return "0x" + seed.hex()
 
 
-def _wallet(wallet: str, path: str | None) -> Path:
-    return Path(path or WALLETS).expanduser() / _plain(wallet)
-
-
 def _plain(name: str) -> str:
     if not name or name in (".", "..") or "/" in name or "\0" in name:
         raise KeyfileError(f"{name!r} is no name of a wallet or hotkey")
     return name
 
 
-def _keyfile_fields(path: Path) -> dict[str, str]:
-    try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode) or info.st_size > _KEYFILE_CAP:
-            raise KeyfileError(f"{path} is no keyfile")
-        data = path.read_bytes()
-    except OSError as error:
-        raise KeyfileError(f"{path} can't be read: {error.strerror}") from None
-    if data.startswith((b"$NACL", b"$ANSIBLE_VAULT", b"gAAAAA")):
-        raise KeyfileError(
-            f"{path} is encrypted",
-            remedy="Use an unencrypted keyfile; for a coldkey, decrypt it with your wallet's tool.",
-        )
-    try:
-        fields = json.loads(data)
-    except ValueError:
-        raise KeyfileError(f"{path} is not JSON") from None
-    if not isinstance(fields, dict):
-        raise KeyfileError(f"{path} is not a JSON object")
-    return fields
+def _scheme_number(stated: object, path: Path) -> int:
+    """Files of bittensor 11 say the number, others the name, old ones nothing: those are sr25519."""
+    if stated in (None, ""):
+        return SCHEMES["sr25519"]
+    for name, number in SCHEMES.items():
+        if str(stated).lower() in (name, str(number)):
+            return number
+    raise KeyfileError(f"{path} is neither an sr25519 nor an ed25519 key")

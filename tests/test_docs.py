@@ -4,16 +4,14 @@ import os
 import re
 import subprocess
 import sys
-from importlib import import_module
 from inspect import signature
 from pathlib import Path
 
 import pytest
-import typer
-from typer.main import get_command
 
 from subnet import Chain, config
-from subnet.cli import COMMANDS, module_of
+from subnet.cli import COMMANDS
+from subnet.cli.building import leaves
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -46,14 +44,13 @@ def test_the_page_of_errors_is_the_trees() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_page_of_commands_has_every_option(name: str) -> None:
     page = (ROOT / "docs/reference/cli.md").read_text()
-    assert f"## subnet {name}\n" in page
-    part = page.split(f"## subnet {name}\n")[1].split("\n## ")[0]
-    app = typer.Typer(add_completion=False)
-    app.command(name)(import_module(module_of(name)).command)
     shared = {f"--{setting.replace('_', '-')}" for setting in config.Settings.__struct_fields__}
-    options = [o for p in get_command(app).params for o in p.opts if o.startswith("--")]
-    assert [option for option in options if f"`{option}`" not in part and option not in shared] == []
-    assert [o for o in options if o in shared and f"`{o}`" not in page] == []
+    for words, command in leaves(name):
+        assert f"## subnet {words}\n" in page
+        part = page.split(f"## subnet {words}\n")[1].split("\n## ")[0]
+        options = [o for p in command.params for o in p.opts if o.startswith("--")]
+        assert [option for option in options if f"`{option}`" not in part and option not in shared] == []
+        assert [o for o in options if o in shared and f"`{o}`" not in page] == []
 
 
 def test_the_page_of_commands_has_every_setting() -> None:

@@ -1,16 +1,17 @@
 """The ``subnet`` command: a table of commands, each in a file of its own.
 
 ``main`` looks the first word up in :data:`COMMANDS`, imports that one module and hands the rest
-to typer; ``subnet --help`` and ``subnet --version`` import no more than this file. Settings from
+to typer (building.py); ``subnet --help`` and ``subnet --version`` import no more than this file. Settings from
 the environment and subnet.toml reach the command as defaults of its options (subnet.config), its
 log is set up from --verbose and --log-json (subnet.telemetry), and a SubnetError that it raises
-ends as ``error[code]: message`` and a remedy on stderr, or as JSON on stdout under --json.
+ends as ``error[code]: message`` and a remedy on stderr, or as JSON on stdout under --json. A wrong use is
+told the same way, with the command or option that may have been meant.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": "Run a whole subnet on this machine and show who earns what.",
     "chain": "Start a local chain with funded development accounts.",
+    "wallet": "Make, import and list wallets.",
     "create": "Create a subnet and start its emission.",
     "register": "Register a hotkey on a subnet.",
     "stake": "Stake on a hotkey, or take stake back.",
@@ -58,11 +60,14 @@ def _dispatch(args: list[str]) -> int:
 
         sys.stdout.write(f"subnet {__version__}\n")
         return 0
-    if name not in COMMANDS:
-        sys.stderr.write(_unknown(name))
-        return 2
-    from subnet.errors import SubnetError
+    from subnet.errors import SubnetError, UsageError
 
+    if name not in COMMANDS:
+        hint = _meant(name)
+        if "--json" in args:
+            return _report(UsageError(f"there is no command {name!r}", remedy=hint), as_json=True)
+        sys.stderr.write(f"subnet: there is no command {name!r}. {hint}\n")
+        return UsageError.exit_code
     try:
         return _call(name, args[1:])
     except SubnetError as error:
@@ -76,52 +81,38 @@ def module_of(name: str) -> str:
 
 def _call(name: str, args: list[str]) -> int:
     """Import the command, give its options their settings and run it."""
-    import importlib
-
     import typer
-    from typer.main import get_command
 
     from subnet import config
+    from subnet.cli.building import build, defaults
 
-    module = importlib.import_module(module_of(name))
-    app = typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.command(name)(_prepared(name, module.command))
-    command = get_command(app)
-    settings = config.load()
-    defaults = {
-        parameter.name: value
-        for parameter in command.params
-        for setting, value in settings.chosen().items()
-        if f"--{setting.replace('_', '-')}" in parameter.opts
-    }
+    command = build(name)
+    chosen = defaults(command, config.load().chosen())
     try:
-        command.main(args, prog_name=f"subnet {name}", default_map=defaults)
+        ended = command.main(args, prog_name=f"subnet {name}", default_map=chosen, standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
+    except typer.Abort:  # Ctrl-C or the end of stdin, where a question was asked
+        return INTERRUPTED
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # not typer's: it keeps its classes where older versions did not
+            raise
+        return _misused(name, error, as_json="--json" in args)
+    return ended if isinstance(ended, int) else 0
 
 
-def _prepared(name: str, command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with its log set up first; typer reads the original's signature."""
-    import functools
+def _misused(name: str, error: Any, *, as_json: bool) -> int:
+    """A command line that typer can't understand: in its own words with the usage, or as an object."""
+    from subnet.errors import UsageError
 
-    @functools.wraps(command)
-    def run(*args: Any, **options: Any) -> None:
-        from subnet import telemetry
-
-        verbose = bool(options.get("verbose"))
-        level = "DEBUG" if verbose else "INFO" if name in SERVICES else "WARNING"
-        telemetry.log_to_stderr(level, as_json=bool(options.get("log_json")), third_party=verbose)
-        try:
-            command(*args, **options)
-        except KeyboardInterrupt:  # typer's own answer to it changed between versions
-            raise SystemExit(INTERRUPTED) from None
-
-    return run
+    if getattr(error, "possibilities", None):
+        error.message = f"No such option: {error.option_name}. Did you mean {next(iter(error.possibilities))}?"
+        error.possibilities = None  # typer's own words for it changed between versions
+    if not as_json:
+        error.show()
+        return UsageError.exit_code
+    path = error.ctx.command_path if getattr(error, "ctx", None) is not None else f"subnet {name}"
+    return _report(UsageError(error.format_message(), remedy=f"See `{path} --help`."), as_json=True)
 
 
 def _report(error: SubnetError, *, as_json: bool) -> int:
@@ -152,9 +143,8 @@ def _help() -> str:
     )
 
 
-def _unknown(name: str) -> str:
+def _meant(name: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, COMMANDS, n=2)
-    hint = f"Did you mean {' or '.join(f'`subnet {n}`' for n in near)}?" if near else "`subnet --help` lists them."
-    return f"subnet: there is no command {name!r}. {hint}\n"
+    return f"Did you mean {' or '.join(f'`subnet {n}`' for n in near)}?" if near else "`subnet --help` lists them."

@@ -52,6 +52,14 @@ HotkeyName = Annotated[
     str | None,
     typer.Option("--hotkey", metavar="NAME", help="The wallet's hotkey. [env: SUBNET_HOTKEY]"),
 ]
+PasswordFile = Annotated[
+    str | None,
+    typer.Option(
+        "--password-file",
+        metavar="FILE",
+        help="Holds the coldkey's password, in place of a question. [env: SUBNET_PASSWORD_FILE]",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log everything. [env: SUBNET_VERBOSE]")]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON lines. [env: SUBNET_LOG_JSON]")]

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from subnet.chain import calls
-from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Verbose, Wallet, print_json
+from subnet.cli.common import (
+    ENDPOINT,
+    Endpoint,
+    GenesisHash,
+    Json,
+    Key,
+    LogJson,
+    PasswordFile,
+    Verbose,
+    Wallet,
+    print_json,
+)
 from subnet.cli.onchain import (
     DryRun,
     HotkeyChoice,
@@ -40,6 +51,7 @@ def command(
     genesis_hash: GenesisHash = None,
     key: Key = None,
     wallet: Wallet = None,
+    password_file: PasswordFile = None,
     hotkey: HotkeyChoice = None,
     start: Start = None,
     no_start: NoStart = False,
@@ -56,7 +68,7 @@ def command(
     """
     if not dry_run:
         may_spend(endpoint, yes=yes)
-    owner = coldkey(key, wallet)
+    owner = coldkey(key, wallet, password_file)
     address = None if start is not None else hotkey_address(hotkey, key, wallet)
     if dry_run:
         call = calls.start_call(start or 0) if address is None else calls.register_network(address)

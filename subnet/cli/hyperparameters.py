@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
+from subnet.cli.common import (
+    ENDPOINT,
+    Endpoint,
+    GenesisHash,
+    Json,
+    Key,
+    LogJson,
+    Netuid,
+    PasswordFile,
+    Verbose,
+    Wallet,
+    print_json,
+)
 from subnet.cli.onchain import Yes, coldkey, confirm, on_chain
 from subnet.errors import ConfigError
 
@@ -51,6 +63,7 @@ def command(
     change: Set = None,
     key: Key = None,
     wallet: Wallet = None,
+    password_file: PasswordFile = None,
     yes: Yes = False,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -62,7 +75,7 @@ def command(
     Times are in blocks, shares of 65535, amounts in RAO.
     """
     changes = parse(change or [])
-    signer = coldkey(key, wallet) if changes else None
+    signer = coldkey(key, wallet, password_file) if changes else None
 
     async def work(chain: Chain) -> dict[str, Any]:
         if signer is not None:

@@ -56,14 +56,18 @@ def show_fee(endpoint: str, genesis_hash: str | None, call: Call, key: Keypair, 
         typer.echo(f"Nothing was sent. {found.call} would cost a fee of {tao(found.fee)} TAO.")
 
 
-def coldkey(key: str | None, wallet: str | None) -> Keypair:
-    """The key that pays: ``--key``, else the wallet's coldkey. Raises ConfigError, KeyfileError."""
+def coldkey(key: str | None, wallet: str | None, password_file: str | None = None) -> Keypair:
+    """The key that pays: ``--key``, else the wallet's coldkey, whose password is asked for or in a file.
+
+    Raises ConfigError, KeyfileError.
+    """
+    from subnet.cli.passwords import password_of
     from subnet.keys import load_coldkey, load_key
 
     if key is not None:
         return load_key(key)
     if wallet is not None:
-        return load_coldkey(wallet)
+        return load_coldkey(wallet, password=password_of(password_file))
     raise ConfigError("no key to sign with", remedy="Add --wallet NAME, or --key //Alice on a local chain.")
 
 

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from subnet.chain import calls
-from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
+from subnet.cli.common import (
+    ENDPOINT,
+    Endpoint,
+    GenesisHash,
+    Json,
+    Key,
+    LogJson,
+    Netuid,
+    PasswordFile,
+    Verbose,
+    Wallet,
+    print_json,
+)
 from subnet.cli.onchain import (
     DryRun,
     HotkeyChoice,
@@ -32,6 +44,7 @@ def command(
     genesis_hash: GenesisHash = None,
     key: Key = None,
     wallet: Wallet = None,
+    password_file: PasswordFile = None,
     hotkey: HotkeyChoice = None,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -42,7 +55,7 @@ def command(
     """Register a hotkey on a subnet; the coldkey (--key, or the wallet's) pays the burn."""
     if not dry_run:
         may_spend(endpoint, yes=yes)
-    payer, address = coldkey(key, wallet), hotkey_address(hotkey, key, wallet)
+    payer, address = coldkey(key, wallet, password_file), hotkey_address(hotkey, key, wallet)
     if dry_run:
         call = calls.burned_register(netuid, address)
         show_fee(endpoint, genesis_hash, call, payer, as_json=as_json)

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from subnet.chain import calls
-from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Netuid, Verbose, Wallet, print_json
+from subnet.cli.common import (
+    ENDPOINT,
+    Endpoint,
+    GenesisHash,
+    Json,
+    Key,
+    LogJson,
+    Netuid,
+    PasswordFile,
+    Verbose,
+    Wallet,
+    print_json,
+)
 from subnet.cli.onchain import (
     DryRun,
     HotkeyChoice,
@@ -38,6 +50,7 @@ def command(
     genesis_hash: GenesisHash = None,
     key: Key = None,
     wallet: Wallet = None,
+    password_file: PasswordFile = None,
     hotkey: HotkeyChoice = None,
     remove: Remove = False,
     yes: Yes = False,
@@ -50,7 +63,7 @@ def command(
     sum_ = parse_tao(amount)
     if not dry_run:
         may_spend(endpoint, yes=yes)
-    payer, address = coldkey(key, wallet), hotkey_address(hotkey, key, wallet)
+    payer, address = coldkey(key, wallet, password_file), hotkey_address(hotkey, key, wallet)
     call = (calls.remove_stake if remove else calls.add_stake)(address, netuid, sum_)
     if dry_run:
         show_fee(endpoint, genesis_hash, call, payer, as_json=as_json)

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from subnet.chain import calls
-from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Verbose, Wallet, print_json
+from subnet.cli.common import (
+    ENDPOINT,
+    Endpoint,
+    GenesisHash,
+    Json,
+    Key,
+    LogJson,
+    PasswordFile,
+    Verbose,
+    Wallet,
+    print_json,
+)
 from subnet.cli.onchain import DryRun, Yes, coldkey, confirm, may_spend, on_chain, short, show_fee
 from subnet.cli.stake import parse_tao
 from subnet.errors import ConfigError
@@ -28,6 +39,7 @@ def command(
     genesis_hash: GenesisHash = None,
     key: Key = None,
     wallet: Wallet = None,
+    password_file: PasswordFile = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -42,7 +54,7 @@ def command(
         raise ConfigError(f"{to!r} is no address", remedy="Write the receiver's ss58 address, as 5Grw...") from None
     if not dry_run:
         may_spend(endpoint, yes=yes)
-    payer = coldkey(key, wallet)
+    payer = coldkey(key, wallet, password_file)
     call = calls.transfer(address, sum_)
     if dry_run:
         show_fee(endpoint, genesis_hash, call, payer, as_json=as_json)

@@ -1,6 +1,5 @@
 """The front door: the table of commands, errors as text or JSON, exit codes, settings as defaults."""
 
-import importlib
 import json
 import os
 import resource
@@ -13,9 +12,12 @@ import pytest
 
 import subnet
 from subnet import cli
+from subnet.cli.building import leaves
 from subnet.cli.common import ENDPOINT, Endpoint, HotkeyName, Json, LogJson, Netuid, Verbose, print_json
 from subnet.config import Settings
 from subnet.errors import ChainUnreachable
+
+WITHOUT_JSON = {"run"}  # a service: its log is what it says, --log-json makes that JSON
 
 
 def run(*args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
@@ -73,24 +75,30 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_command_in_the_table_is_a_file_with_a_command(name: str) -> None:
-    command = importlib.import_module(cli.module_of(name)).command
-    assert command.__doc__
+def test_every_command_in_the_table_says_what_it_does_takes_json_and_shows_its_help(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, command in leaves(name):
+        assert command.help
+        assert words in WITHOUT_JSON or "--json" in {option for one in command.params for option in one.opts}
+        assert call(*words.split(), "--help") == 0
+        assert f"Usage: subnet {words}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_command_shows_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(name, "--help") == 0
-    assert f"Usage: subnet {name}" in capsys.readouterr().out
+def test_under_json_a_wrong_use_of_any_command_is_an_object(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, _ in leaves(name):
+        assert call(*words.split(), "--json", "--no-such-option") == 2
+        out, err = capsys.readouterr()
+        error = json.loads(out)["error"]
+        assert (error["code"], err) == ("usage", "")
+        assert f"subnet {words} --help" in error["remedy"]
 
 
 def test_every_file_of_a_command_is_in_the_table() -> None:
     folder = Path(cli.__file__).parent
-    files = {
-        f.stem
-        for f in folder.glob("*.py")
-        if "\ndef command(" in f.read_text() or "\nasync def command(" in f.read_text()
-    }
+    starts = ("\ndef command(", "\nasync def command(", "\nCOMMANDS: ")
+    files = {f.stem for f in folder.glob("*.py") if any(start in f.read_text() for start in starts)}
     assert {f"subnet.cli.{file}" for file in files} == set(map(cli.module_of, cli.COMMANDS))
 
 
@@ -99,6 +107,26 @@ def test_a_mistyped_command_is_answered_with_the_nearest(capsys: pytest.CaptureF
     assert "Did you mean `subnet metagraph`?" in capsys.readouterr().err
     assert call("xyzzy") == 2
     assert "`subnet --help` lists them" in capsys.readouterr().err
+    assert call("metagraf", "--json") == 2
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert (told["code"], told["remedy"]) == ("usage", "Did you mean `subnet metagraph`?")
+
+
+def test_a_mistyped_subcommand_and_option_are_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("wallet", "lst") == 2
+    assert "Did you mean 'list'?" in capsys.readouterr().err
+    assert call("wallet", "list", "--jsn", "--json") == 2
+    assert "Did you mean --json?" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_settings_reach_subcommands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "subnet.toml").write_text('hotkey = "filed"\n')
+    assert call("wallet", "create", "w", "--no-password", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["hotkey"]["path"].endswith("/hotkeys/filed")
 
 
 def test_a_mistyped_option_is_a_usage_error(probe: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
