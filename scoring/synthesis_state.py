@@ -6,6 +6,7 @@ NaN stands for what is not there: a worker who sent nothing, a regret never set,
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, fields
 from math import prod
 
@@ -124,6 +125,24 @@ class State:
     def all_new(self) -> bool:
         """No inferer has a past that counts: the network takes the mean, forecasters the median."""
         return self.initial_regret == 0.0
+
+    def without(self, worker: int) -> State:
+        """The state with worker n (inferers first) made new, for another in its place. IndexError if there is none."""
+        inferers = self.inferers
+        if not 0 <= worker < inferers + self.forecasters:
+            raise IndexError(f"worker {worker} of {inferers + self.forecasters}")
+        after = deepcopy(self)
+        after.inclusions[worker] = 0
+        for array in (after.regrets, after.weights, after.one_out_regrets, after.one_out_regrets.T):
+            array[worker] = np.nan
+        if worker < inferers:
+            own = [after.naive_regrets, after.one_in_regrets.T, after.inferer_fractions, after.inferer_scores.T]
+        else:
+            worker -= inferers
+            own = [after.one_in_regrets, after.forecaster_fractions, after.forecaster_scores.T]
+        for array in own:
+            array[worker] = np.nan
+        return after
 
     @classmethod
     def new(cls, inferers: int, forecasters: int = 0, reputers: int = 1) -> State:
