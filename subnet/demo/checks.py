@@ -35,7 +35,7 @@ def run(record: Record) -> list[Check]:
         *[_weak_above_random(record)],
         *[_copier_below_copied(record, copier) for copier in record.of_role(Role.COPIER)],
         *[check for reborn in record.of_role(Role.REBORN) for check in _reborn(record, reborn)],
-        _books_agree(record),
+        books_agree(record),
     ]
 
 
@@ -50,7 +50,7 @@ def _good_above_weak(record: Record, good: Actor) -> Check:
     return Check(
         f"{good.name} above weak",
         mine > 0 and mine >= GOOD_OVER_WEAK * weak,
-        f"{_alpha(mine)} against {_alpha(weak)}: {_times(mine, weak)} (at least x{GOOD_OVER_WEAK:g})",
+        f"{in_alpha(mine)} against {in_alpha(weak)}: {times(mine, weak)} (at least x{GOOD_OVER_WEAK:g})",
     )
 
 
@@ -60,7 +60,7 @@ def _weak_above_random(record: Record) -> Check:
     return Check(
         "weak above random",
         weak > 0 and weak >= WEAK_OVER_RANDOM * chance,
-        f"{_alpha(weak)} against {_alpha(chance)}: {_times(weak, chance)} (at least x{WEAK_OVER_RANDOM:g})",
+        f"{in_alpha(weak)} against {in_alpha(chance)}: {times(weak, chance)} (at least x{WEAK_OVER_RANDOM:g})",
     )
 
 
@@ -69,7 +69,7 @@ def _copier_below_copied(record: Record, copier: Actor) -> Check:
     return Check(
         f"{copier.name} below {copier.copies}",
         theirs > 0 and mine <= COPIER_BELOW * theirs,
-        f"{_alpha(mine)} against {_alpha(theirs)}: {_percent(mine, theirs)} (at most {COPIER_BELOW:.0%})",
+        f"{in_alpha(mine)} against {in_alpha(theirs)}: {percent(mine, theirs)} (at most {COPIER_BELOW:.0%})",
     )
 
 
@@ -113,7 +113,7 @@ def _reborn(record: Record, reborn: Actor) -> list[Check]:
     ]
 
 
-def _books_agree(record: Record) -> Check:
+def books_agree(record: Record) -> Check:
     """The emissions seen epoch by epoch must add up to what each miner's hotkey gained on the chain."""
     off = [
         f"{actor.name} by {gained - record.emission(actor.name)} rao"
@@ -124,7 +124,7 @@ def _books_agree(record: Record) -> Check:
     return Check(
         "books agree",
         not off and total > 0,
-        f"off: {', '.join(off)}" if off else f"epoch by epoch or as stake gained: {_alpha(total)} in all",
+        f"off: {', '.join(off)}" if off else f"epoch by epoch or as stake gained: {in_alpha(total)} in all",
     )
 
 
@@ -150,13 +150,16 @@ def _presence(paid: list[Epoch], killed: int, back: int) -> float:
     return 1 - gone / max(end - start, 1)
 
 
-def _alpha(amount: int) -> str:
+def in_alpha(amount: int) -> str:
+    """RAO of alpha as text."""
     return f"{amount / ALPHA:.3f} α"
 
 
-def _times(more: int, less: int) -> str:
+def times(more: int, less: int) -> str:
+    """How many times the one is the other."""
     return f"x{more / less:.1f}" if less else "the other got nothing"
 
 
-def _percent(part: int, whole: int) -> str:
+def percent(part: int, whole: int) -> str:
+    """The one as a percentage of the other."""
     return f"{part / whole:.0%}" if whole else "nothing earned"

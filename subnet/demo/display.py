@@ -44,6 +44,8 @@ _COLOURS = {
     Role.RANDOM: "white",
     Role.COPIER: "red",
     Role.REBORN: "green",
+    Role.FORECASTER: "green",
+    Role.USELESS: "white",
 }
 _STATES = {
     "serving": "green",

@@ -1,4 +1,4 @@
-"""Conducts the demo: chain, subnet, neurons; a death half-way and a return; an end when all is paid.
+"""Conducts a demo: chain, subnet, neurons, its script, and an end when all is paid.
 
 :func:`play` goes through it once and gives the record back; whatever ends it early (Ctrl-C, a
 signal, an error) leaves through the troupe's ``with``, which ends every process it started.
@@ -11,12 +11,13 @@ import json
 import time
 from collections.abc import Coroutine
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from subnet.demo.checks import EPOCHS
 from subnet.demo.processes import Process, Troupe
-from subnet.demo.record import Actor, Record, Role
-from subnet.demo.settings import BLOCK_TIME, INTERVAL, Demo
+from subnet.demo.record import Actor, Record
+from subnet.demo.settings import BLOCK_TIME, Demo
 from subnet.demo.stage import lay
 from subnet.demo.watch import Watch
 from subnet.errors import DemoError
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from subnet.chain import Chain
 
 READY: Final = 120.0  # seconds for the chain, and again for all miners, to serve
-AGAIN: Final = 4  # rounds, at least, that the reborn serves after its return
-OVERDUE: Final = 30  # rounds after its death in which it must be back
 SLOWEST: Final = 4.0  # times as long as planned may the rounds take, on a machine that is busy otherwise
 _POLL: Final = 0.1
 
@@ -36,7 +35,7 @@ async def play(demo: Demo) -> Record:
     """Run the demo to its end. Raises DemoError, or ChainError, if it can't be brought there."""
     with Troupe(demo.folder) as troupe:
         demo.record.url = await _start_chain(demo, troupe)
-        await _together(_perform(demo, troupe), _guard(demo, troupe))
+        await together(_perform(demo, troupe), _guard(demo, troupe))
         await asyncio.to_thread(_curtain, troupe, demo)
     return demo.record
 
@@ -47,21 +46,57 @@ async def _perform(demo: Demo, troupe: Troupe) -> None:
 
     async with await Chain.connect(demo.record.url, timeout=READY) as chain:
         await lay(chain, demo.record, demo.say, lambda actor: _enter(demo, troupe, actor))
-        limit = READY + SLOWEST * demo.rounds * INTERVAL
         with closing(Watch(chain, demo)) as watch:
             try:
-                async with asyncio.timeout(limit):
-                    await _together(
-                        _plot(demo, troupe, watch, chain),
+                async with asyncio.timeout(demo.limit):
+                    await together(
+                        demo.script(Stage(demo, troupe, watch, chain)),
                         watch.follow_blocks(),
                         watch.follow_epochs(),
                         watch.follow_rounds(),
                     )
             except TimeoutError:
-                raise _too_slow(demo, limit) from None
+                raise _too_slow(demo, demo.limit) from None
 
 
-async def _together(*work: Coroutine[Any, Any, None]) -> None:
+@dataclass(frozen=True)
+class Stage:
+    """What a script works with: the chain, the processes, and the watch that sees what they do."""
+
+    demo: Demo
+    troupe: Troupe
+    watch: Watch
+    chain: Chain
+
+    def start(self, actor: Actor) -> None:
+        """``subnet run``, as anybody would type it."""
+        _start(self.demo, self.troupe, actor)
+
+    async def all_serve(self) -> None:
+        """Wait until the chain lists an address for every miner. Raises DemoError if one takes too long."""
+        deadline = time.monotonic() + READY
+        while True:
+            metagraph = await self.chain.metagraph(self.demo.record.netuid)
+            missing = []
+            for actor in self.demo.record.miners:
+                if metagraph.axons[actor.uid] is None:
+                    missing.append(actor.name)
+                else:
+                    self.demo.now.states[actor.name] = "serving"
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                logs = self.demo.folder / "logs"
+                raise DemoError(f"{', '.join(missing)} did not serve within {READY:.0f} s; see {logs}")
+            await self.chain.wait_for_block(metagraph.block + 1, timeout=READY)
+
+    async def paid(self) -> None:
+        """Wait for an epoch that pays by weights set from now on, and for EPOCHS of them in all."""
+        record, block = self.demo.record, self.demo.now.block
+        await self.watch.until(lambda: _pays_for(record, block) and len(record.epochs) >= EPOCHS)
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
     """Run all until the first ends or fails, and end the others."""
     tasks = [asyncio.create_task(one) for one in work]
     try:
@@ -74,55 +109,17 @@ async def _together(*work: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _plot(demo: Demo, troupe: Troupe, watch: Watch, chain: Chain) -> None:
-    """Wait for the miners, let rounds pass, kill one, bring it back, and stop once the last round is paid."""
-    record = demo.record
-    await _all_serve(demo, chain)
-    for validator in record.of_role(Role.VALIDATOR):  # only now: who comes up first shall have no lead
-        _start(demo, troupe, validator)
-    demo.say("all miners serve; the validators begin")
-    (reborn,) = record.of_role(Role.REBORN)
-    await watch.until(lambda: record.rounds_done() >= demo.rounds * 2 // 5 and len(record.paid_epochs) >= 2)
-    victim = troupe.processes.pop(reborn.name, None)
-    if victim is not None:  # else it died by itself, and was shown
-        victim.kill()
-    demo.note("killed", reborn.name)
-    demo.say(f"kill -9 {reborn.name}, after round {record.rounds_done()}")
-    gone = record.rounds_done()
-    await watch.until(lambda: record.rounds_done() >= gone + max(2, demo.rounds // 6))
-    _start(demo, troupe, reborn)
-    demo.note("restarted", reborn.name)
-    demo.say(f"{reborn.name} is started again, as it was")
-    await watch.until(lambda: record.event("serving", reborn.name) or record.rounds_done() >= gone + OVERDUE)
-    enough = max(demo.rounds, record.rounds_done() + AGAIN)
-    await watch.until(lambda: record.rounds_done() >= enough)
-    demo.say(f"{record.rounds_done()} rounds are scored; one more epoch pays for the last of them")
-    block = demo.now.block
-    await watch.until(lambda: _pays_for(record, block) and len(record.epochs) >= EPOCHS)
+def _start(demo: Demo, troupe: Troupe, actor: Actor) -> None:
+    options = [word for name, value in actor.options.items() for word in ("-o", f"{name}={value}")]
+    where = ("--endpoint", demo.record.url, "--netuid", str(demo.record.netuid))
+    whose = ("--key", actor.key, "--state", str(demo.state))
+    troupe.start(actor.name, "run", actor.target, *where, *whose, *options)
+    demo.now.states[actor.name] = "starting"
 
 
 def _pays_for(record: Record, block: int) -> bool:
     """Whether the last epoch pays by weights that were set after ``block``."""
     return bool(record.epochs) and window(record.epochs[-1].block, record.tempo) > block
-
-
-async def _all_serve(demo: Demo, chain: Chain) -> None:
-    """Wait until the chain lists an address for every miner."""
-    deadline = time.monotonic() + READY
-    while True:
-        metagraph = await chain.metagraph(demo.record.netuid)
-        missing = []
-        for actor in demo.record.miners:
-            if metagraph.axons[actor.uid] is None:
-                missing.append(actor.name)
-            else:
-                demo.now.states[actor.name] = "serving"
-        if not missing:
-            return
-        if time.monotonic() > deadline:
-            logs = demo.folder / "logs"
-            raise DemoError(f"{', '.join(missing)} did not serve within {READY:.0f} s; see {logs}")
-        await chain.wait_for_block(metagraph.block + 1, timeout=READY)
 
 
 async def _guard(demo: Demo, troupe: Troupe) -> None:
@@ -165,15 +162,6 @@ def _enter(demo: Demo, troupe: Troupe, actor: Actor) -> None:
     """A miner comes up as soon as it is registered."""
     if actor.is_miner:
         _start(demo, troupe, actor)
-
-
-def _start(demo: Demo, troupe: Troupe, actor: Actor) -> None:
-    """``subnet run``, as anybody would type it."""
-    options = [word for name, value in actor.options.items() for word in ("-o", f"{name}={value}")]
-    where = ("--endpoint", demo.record.url, "--netuid", str(demo.record.netuid))
-    whose = ("--key", actor.key, "--state", str(demo.state))
-    troupe.start(actor.name, "run", actor.target, *where, *whose, *options)
-    demo.now.states[actor.name] = "starting"
 
 
 def _curtain(troupe: Troupe, demo: Demo) -> None:

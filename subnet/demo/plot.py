@@ -81,7 +81,7 @@ def _lines(
         right = max(x for _, (x, _) in ends)
         left = max(0.0, min((one.seconds for one in record.rounds), default=0.0) - _LEAD)
         axes.set_xlim(left=left, right=right + (right - left) * 0.13)
-        for (name, _), height in zip(ends, _spread([y for _, (_, y) in ends], axes), strict=True):
+        for (name, _), height in zip(ends, spread([y for _, (_, y) in ends], axes), strict=True):
             axes.annotate(
                 name,
                 (right + (right - left) * 0.012, height),
@@ -109,7 +109,7 @@ def _absences(axes: Axes, record: Record) -> None:
         )
 
 
-def _spread(heights: Sequence[float], axes: Axes) -> list[float]:
+def spread(heights: Sequence[float], axes: Axes) -> list[float]:
     """The heights moved apart as far as their labels need, in their order."""
     low, high = axes.get_ylim()
     gap = (high - low) * _GAP

@@ -24,6 +24,8 @@ class Role(StrEnum):
     RANDOM = "random"
     COPIER = "copier"
     REBORN = "reborn"
+    FORECASTER = "forecaster"
+    USELESS = "useless"
 
 
 class Actor(msgspec.Struct, frozen=True):

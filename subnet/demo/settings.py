@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from subnet.demo.cast import MINERS, cast
-from subnet.demo.checks import EPOCHS
+from subnet.demo.checks import EPOCHS, Check
 from subnet.demo.display import Now
 from subnet.demo.record import Event, Record
+
+if TYPE_CHECKING:
+    from subnet.demo.play import Stage
 
 ROUNDS: Final = 18
 FEWEST_ROUNDS: Final = 12  # below that the reborn has no time to die, come back and be paid again
@@ -27,22 +30,36 @@ def tempo_for(rounds: int) -> int:
 
 
 @dataclass
-class Demo:
-    """One demo. ``folder`` takes its logs and state; ``tell`` gets each line of its story."""
+class Demo(ABC):
+    """One demo. ``folder`` takes its logs and state; ``tell`` gets each line of its story.
+
+    A subclass says who takes part, what happens, what must hold at the end and what the picture shows.
+    """
 
     folder: Path
     seed: int = 1
     rounds: int = ROUNDS
-    miners: int = MINERS
     tell: Callable[[str], None] = lambda _line: None
     record: Record = field(init=False)
     now: Now = field(default_factory=Now)
     started: float = field(default_factory=time.time)
 
-    def __post_init__(self) -> None:
-        self.record = Record(seed=self.seed, rounds_wanted=self.rounds, block_time=BLOCK_TIME)
-        self.record.tempo = tempo_for(self.rounds)
-        self.record.actors = cast(self.folder, seed=self.seed, miners=self.miners, interval=INTERVAL)
+    @property
+    @abstractmethod
+    def limit(self) -> float:
+        """Seconds that the script may take, on a machine that is busy otherwise."""
+
+    @abstractmethod
+    async def script(self, stage: Stage) -> None:
+        """What happens once the subnet is laid and the miners are starting, until all is paid."""
+
+    @abstractmethod
+    def checks(self) -> list[Check]:
+        """What the finished record was held against."""
+
+    @abstractmethod
+    def draw(self, path: Path) -> Path:
+        """Write the picture as a PNG. Raises ModuleNotFoundError without matplotlib."""
 
     @property
     def state(self) -> Path:

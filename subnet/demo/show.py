@@ -18,10 +18,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from subnet.demo import checks, display
+from subnet.demo import display
 from subnet.demo.checks import ALPHA, Check
 from subnet.demo.play import play
-from subnet.demo.plot import draw
 from subnet.demo.record import Record, Role
 from subnet.demo.settings import Demo
 from subnet.errors import DemoError
@@ -130,10 +129,10 @@ async def _until_told(demo: Demo) -> None:
 
 
 def _judge(demo: Demo, seconds: float) -> Outcome:
-    verdicts = checks.run(demo.record)
+    verdicts = demo.checks()
     places = {"logs": demo.folder / "logs", "chain state": demo.state, "record": demo.folder / "demo.json"}
     try:
-        places["plot"] = draw(demo.record, demo.folder / "demo.png")
+        places["plot"] = demo.draw(demo.folder / "demo.png")
     except ModuleNotFoundError:
         demo.say("no plot: matplotlib is not installed (the extra `examples` brings it)")
     outcome = Outcome(demo.record, verdicts, places, seconds)
@@ -148,19 +147,20 @@ def compare(outcomes: list[Outcome]) -> Table:
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, collapse_padding=True
     )
     names = [actor.name for actor in outcomes[0].record.miners]
-    for heading in ("seed", *names, "good:weak", "copier:a", "secs", "checks"):
+    for heading in ("seed", *names, "good:weak", "copier", "secs", "checks"):
         table.add_column(heading, justify="left" if heading == "checks" else "right", overflow="fold")
     for outcome in outcomes:
         record = outcome.record
         earned = {name: record.emission(name) for name in names}
         good = min(earned[a.name] for a in record.of_role(Role.GOOD))
         weak = max(earned[a.name] for a in record.of_role(Role.WEAK))
+        copied = max(earned[a.name] / max(earned[a.copies], 1) for a in record.of_role(Role.COPIER))
         failed = [check.name for check in outcome.checks if not check.passed]
         table.add_row(
             str(record.seed),
             *(f"{earned[name] / ALPHA:.2f}" for name in names),
             f"x{good / max(weak, 1):.1f}",
-            f"{earned['copier'] / max(earned['good-a'], 1):.0%}",
+            f"{copied:.0%}",
             f"{outcome.seconds:.0f}",
             Text(f"{len(outcome.checks)} hold", style="green") if not failed else Text("; ".join(failed), "red"),
         )
