@@ -1,8 +1,8 @@
 """Who counts as one: workers whose answers are the same share one seat, so that a copy adds nothing to their pay.
 
-Reward fractions by the head pay a copier for being there: under Allora's own (:func:`subnet.scoring.synthesis.learn`)
-a worker and its copy together get 30 to 60% more than the worker alone, unless it was far ahead of all others. Here
-copies are merged before anything is combined: synthesis, regrets and scores see one worker, whose pay they share.
+Whoever pays by the head pays a copier for being there: a model and its exact copy together get half as much again as
+the model alone, and 13 to 30% more under Allora's reward fractions (benchmarks/copyist.py). Here copies are merged
+before anything is combined: synthesis, regrets and scores see one worker, whose pay they share.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ALPHA = 10**9
 BEFORE = 14  # months of history before the first forecast
+BEFORE_PAY = 10.0  # seconds shown before the first epoch that paid miners
 _NETWORK = "#1a1a1a"
 _COLOURS = {
     "boosting": "#0072b2",
@@ -106,7 +107,8 @@ def _pay(axes: Axes, record: ForecastRecord) -> None:
     axes.set_ylim(bottom=0)
     if not ends:
         return
-    right, left = record.epochs[-1].seconds, record.epochs[0].seconds
+    paid = record.paid_epochs or record.epochs
+    right, left = record.epochs[-1].seconds, max(paid[0].seconds - BEFORE_PAY, record.epochs[0].seconds)
     axes.set_xlim(left, right)
     heights = spread([height for _, height in ends], axes)
     for (actor, earned), height in zip(ends, heights, strict=True):

@@ -145,3 +145,29 @@ def test_without_its_chain_it_ends_and_says_why(running: Callable[..., Running])
     assert error["code"] == "demo"
     assert error["message"].startswith("chain ended by itself with status -9")
     assert demo.gone()
+
+
+@pytest.mark.slow
+def test_forecasts_are_sealed_combined_and_paid_and_the_picture_is_drawn(running: Callable[..., Running]) -> None:
+    demo = running("forecast", "--rounds", "24")
+    status = demo.popen.wait(550)
+    data: dict[str, Any] = json.loads(demo.data.read_text())
+    assert status == 0, [check for check in data["checks"] if not check["passed"]]
+    earned = data["earned_rao"]
+    assert min(earned["boosting"], earned["arima"], earned["smoothing"]) > earned["naive"]
+    assert earned["hash-copier"] == 0
+    assert earned["old-copier"] < 0.05 * earned["boosting"]
+    steps = data["record"]["steps"]["validator-a"]
+    assert sum(step["truth"] is not None for step in steps.values()) >= 24
+    assert Path(data["places"]["plot"]).read_bytes().startswith(b"\x89PNG")
+    assert demo.gone()
+
+
+@pytest.mark.slow
+def test_the_forecast_demo_stopped_while_its_clock_runs_leaves_no_process(running: Callable[..., Running]) -> None:
+    demo = running("forecast")
+    demo.until("the network said")
+    demo.popen.send_signal(signal.SIGINT)
+    assert demo.popen.wait(PATIENCE) == 130
+    assert demo.gone()
+    assert "Traceback" not in demo.lines.read_text()
