@@ -34,7 +34,7 @@ class Market:
     """What bonds are computed from.
 
     ``w`` are the row-normalised weights, ``clipped`` the same cut to ``consensus`` (..., n),
-    ``old`` the live bonds, raw u16; all (..., r, n). ``stake`` (..., r) is active stake, ``incentive``
+    ``old`` the live bonds, raw u16; all (..., r, n), and all may be overwritten. ``stake`` (..., r) is active stake, ``incentive``
     (..., n). ``zeros`` are the weights that are there and zero, which liquid alpha lets decay; None: none.
     """
 
@@ -89,7 +89,8 @@ def yuma1(market: Market) -> tuple[Bonds, Numbers]:
     """Bonds as shares of a column, averaged as such; each row (..., r) earns what they hold of the incentive."""
     m, old = market.m, market.old
     old_shares = m.ratio(old, old.sum(axis=-2, keepdims=True), out=old)
-    delta = m.mul(market.bought(), market.stake[..., None])
+    bought = market.bought()
+    delta = m.mul(bought, market.stake[..., None], out=bought)
     support = delta.sum(axis=-2, keepdims=True)
     ema = _average(market, market.alpha, m.div(delta, support, out=delta), old_shares)
     held, total = ema > 0, ema.sum(axis=-2, keepdims=True)
@@ -123,10 +124,10 @@ def _pairwise_ema(market: Market, bought: Numbers, old: Numbers) -> Bonds:
     if acts.all():
         return _liquid_ema(market, bought, old)
     if not acts.any():
-        ema = _average(market, market.alpha, bought.copy(), old)
+        ema = _average(market, market.alpha, bought, old)
         return Bonds(ema, ema > 0)
-    at, liquid = acts[..., None, None], _liquid_ema(market, bought, old.copy())
-    ema = _average(market, market.alpha, bought.copy(), old)
+    at, liquid = acts[..., None, None], _liquid_ema(market, bought.copy(), old.copy())
+    ema = _average(market, market.alpha, bought, old)
     return Bonds(np.where(at, liquid.share, ema), np.where(at, liquid.held, ema > 0))
 
 
@@ -140,7 +141,7 @@ def _liquid_ema(market: Market, bought: Numbers, old: Numbers) -> Bonds:
     if market.unsorted is not None:
         seen_new, seen_old = _seen(market, market.unsorted, named, bought, old)
     alpha = _liquid_alpha(market, seen_new, seen_old, named)
-    share = _average(market, alpha, bought.copy(), old)
+    share = _average(market, alpha, bought, old)
     np.minimum(share, m.one, out=share)
     share *= named
     if market.unsorted is None or market.rules.bonds_penalty not in (0, 65535):

@@ -64,7 +64,7 @@ def run(m: Arithmetic, rules: EpochParams, variant: Variant, ballot: Ballot) -> 
     consensus = stake_weighted_median(m, ballot.active_stake, ballot.uids, rules.kappa, w)
     clipped = np.minimum(w, consensus[..., None, :])
     ranks, preranks = m.left(stake, clipped), m.left(stake, w)
-    incentive = normalise(m, ranks)
+    incentive, trusted = normalise(m, ranks), _scatter(clipped.sum(axis=-1), ballot.uids, n)
     market = Market(
         m,
         rules,
@@ -88,7 +88,7 @@ def run(m: Arithmetic, rules: EpochParams, variant: Variant, ballot: Ballot) -> 
         earned=earned,
         incentive=incentive,
         dividends=dividends,
-        validator_trust=_scatter(clipped.sum(axis=-1), ballot.uids, n),
+        validator_trust=trusted,
         trust=m.div(ranks, preranks),
         server=server,
         validator=validator,
