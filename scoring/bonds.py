@@ -34,8 +34,9 @@ class Market:
     """What bonds are computed from.
 
     ``w`` are the row-normalised weights, ``clipped`` the same cut to ``consensus`` (..., n),
-    ``old`` the live bonds, raw u16; all (..., r, n), and all may be overwritten. ``stake`` (..., r) is active stake, ``incentive``
-    (..., n). ``zeros`` are the weights that are there and zero, which liquid alpha lets decay; None: none.
+    ``old`` the live bonds, raw u16; all (..., r, n), and all may be overwritten. ``stake`` (..., r) is
+    active stake, ``incentive`` (..., n). ``zeros`` are the weights that are there and zero, which liquid
+    alpha lets decay; None: none.
     """
 
     m: Arithmetic

@@ -18,6 +18,8 @@ MAX_NEURONS = 65_536
 """Uids are u16."""
 MAX_ENTRIES = 16_000_000
 """Weights or bonds of one case: 4,096 x 4,096 dense."""
+MAX_CELLS = 4096 * 4096
+"""Neurons times uids that have weights or bonds: what is worked on is a matrix of so many."""
 
 U16 = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 I16 = Annotated[int, msgspec.Meta(ge=-32768, le=32767)]
@@ -107,6 +109,9 @@ def _state(case: EpochCase) -> EpochInput:
         column = getattr(case, name)
         if column is not None and len(column) != case.n:
             raise ValueError(f"`$.{name}` has {len(column)} elements, expected n = {case.n}")
+    rows = len(case.weights.keys() | case.bonds.keys())
+    if rows * case.n > MAX_CELLS:
+        raise ValueError(f"{rows} uids have weights or bonds on {case.n} neurons, more than {MAX_CELLS} in all")
     return EpochInput(
         block=case.block,
         stake=_whole(case.total_stake),

@@ -78,6 +78,14 @@ def test_what_is_no_case_is_refused_in_words(change: dict[str, Any], words: str)
         read(CASE | change)
 
 
+def test_a_matrix_that_no_memory_holds_is_refused_before_it_is_made() -> None:
+    n = MAX_NEURONS
+    columns = {"total_stake": [1] * n, "last_update": [9] * n, "block_at_registration": [0] * n}
+    wide = {"n": n, "block": 10, "validator_permit": [True] * n, "weights": {str(uid): [[0, 1]] for uid in range(n)}}
+    with pytest.raises(ValueError, match="65536 uids have weights or bonds on 65536 neurons"):
+        read(wide | columns)
+
+
 def test_keys_stand_in_any_order_and_root_tao_apart() -> None:
     other = dict(reversed(CASE.items())) | {"tao_stake": [0] * 23 + [10**12], "tao_weight": 2**64 - 1}
     assert outcome(epoch(*read(dict(reversed(CASE.items()))))) == outcome(epoch(*read(CASE)))
