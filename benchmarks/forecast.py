@@ -17,8 +17,10 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import multiprocessing
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -188,7 +190,10 @@ def main() -> None:
         parser.error("real series need statsmodels: pip install -e '.[examples]', or give --no-real")
     started = time.perf_counter()
     results = []
-    with ProcessPoolExecutor(args.jobs) as pool:
+    # one thread of BLAS a process, which only a fresh process takes from the environment: more wait for each other
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, spawn, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
         try:
             for result in pool.map(made, range(args.first, args.first + args.seeds)):
                 results.append(result)
