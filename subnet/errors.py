@@ -13,6 +13,7 @@
     ├── DemoError                       the demo can't go on: a process of it ended, or nothing was paid
     ├── MissingExtra                    a feature whose packages were not installed
     ├── GateFailed                      a simulation that shows less than `subnet simulate --gate` asks for
+    ├── DoctorFailed                    `subnet doctor` found something that has to be mended
     ├── WireError                       what an axon answers with, each with its HTTP status
     │   ├── BodyTooLarge      413       ├── UnknownSynapse    404
     │   ├── Malformed         400       ├── UnknownEncoding   415
@@ -151,6 +152,14 @@ class GateFailed(SubnetError):
     code = "lab.gate"
     exit_code = 9
     remedy = "Mend the scoring rule until the attack stops paying, or argue for another gate."
+
+
+class DoctorFailed(SubnetError):
+    """`subnet doctor` found something that keeps the neuron from its work; each finding has its own remedy."""
+
+    code = "doctor"
+    exit_code = 13
+    remedy = "Do what stands below each line that begins with FAIL."
 
 
 class WireError(SubnetError):

@@ -30,6 +30,7 @@ COMMANDS = {
     "hyperparameters": "Show or set a subnet's rules.",
     "history": "Show a validator's rounds, scores, weights and failures.",
     "explain-score": "Show why a miner has its weight, down to rounds and receipts.",
+    "doctor": "Find what keeps a neuron from its work, each with its remedy.",
     "receipts": "Export a round's receipts under one Merkle root, or verify an export.",
     "consensus": "Run one epoch of Yuma consensus on a case file.",
     "simulate": "Run a scoring rule against attackers, on a virtual clock.",

@@ -1,0 +1,143 @@
+"""The checks of ``subnet doctor`` that go by what the chain says: latency, registration, stake, permit, version
+key, commit-reveal, and how long ago weights were set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+from subnet.cli.findings import Finding
+from subnet.service import register_remedy
+from subnet.types import tao
+
+if TYPE_CHECKING:
+    from subnet.chain import Hyperparameters
+    from subnet.store import Commit
+    from subnet.types import Metagraph, Neuron
+
+SLOW: Final = 0.5  # seconds for a call that reads one number
+BEHIND: Final = 5  # blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one endpoint gave: seconds a call, its head and its genesis, or why there was nothing."""
+
+    endpoint: str
+    seconds: Sequence[float] = ()
+    head: int = 0
+    genesis: str = ""
+    trouble: str = ""
+
+
+def latency(measured: Sequence[Measured]) -> Iterator[Finding]:
+    """How quick each endpoint is, and whether all of them are one chain at one height."""
+    highest = max((one.head for one in measured), default=0)
+    chains = {one.genesis for one in measured if one.genesis}
+    for one in measured:
+        if one.trouble:
+            remedy = "Check --endpoint and that the node runs; name several, joined by commas."
+            yield Finding("endpoint", "fail", f"{one.endpoint}: {one.trouble}", remedy)
+            continue
+        took = f"{one.endpoint} answers in {median(one.seconds) * 1000:.0f} ms"
+        if median(one.seconds) > SLOW:
+            yield Finding("endpoint", "warn", took, "Choose a nearer endpoint, or run a node of your own.")
+        elif one.head < highest - BEHIND:
+            told = f"{took}, but is {highest - one.head} blocks behind another"
+            yield Finding("endpoint", "warn", told, "Wait until its node has caught up, or leave it out.")
+        else:
+            yield Finding("endpoint", "ok", took)
+    if len(chains) > 1:
+        yield Finding(
+            "endpoint", "fail", "the endpoints are different chains", "Name one network's; pin it by --genesis-hash."
+        )
+
+
+def registration(metagraph: Metagraph, hotkey: str) -> Finding:
+    """Whether the hotkey has a uid."""
+    neuron = metagraph.neuron(hotkey)
+    if neuron is None:
+        told = f"{hotkey} has no uid on subnet {metagraph.netuid}"
+        return Finding("registration", "fail", told, register_remedy(metagraph.netuid, hotkey))
+    told = f"uid {neuron.uid} on subnet {metagraph.netuid} since block {neuron.block_at_registration}"
+    return Finding("registration", "ok", told)
+
+
+def stake(neuron: Neuron, rules: Hyperparameters, role: str) -> Finding:
+    """Whether a validator has what the chain asks of those who set weights."""
+    told = f"{tao(neuron.stake):,.3f} of stake"
+    if role != "validator":
+        return Finding("stake", "ok", f"{told}; a miner needs none")
+    if neuron.stake < max(rules.stake_threshold, 1):
+        asked = f"{told}, and the chain asks {tao(max(rules.stake_threshold, 1)):,.3f} of who sets weights"
+        remedy = f"subnet stake TAO --netuid {rules.netuid} --hotkey {neuron.hotkey} --wallet NAME"
+        return Finding("stake", "fail", asked, remedy)
+    return Finding("stake", "ok", told)
+
+
+def permit(metagraph: Metagraph, neuron: Neuron, rules: Hyperparameters, role: str) -> Finding:
+    """Whether a validator may set weights, and how its stake ranks where it may not."""
+    if role != "validator":
+        return Finding("permit", "ok", "a miner needs none")
+    if neuron.validator_permit or neuron.hotkey == metagraph.owner_hotkey:
+        return Finding("permit", "ok", "it may set weights")
+    rank = 1 + sum(int(one) > neuron.stake for one in metagraph.stake)
+    told = f"no permit; its stake is number {rank}, and {rules.max_validators} may validate"
+    if rank <= rules.max_validators:
+        return Finding("permit", "warn", told, f"Permits are given at each epoch: wait {rules.tempo} blocks.")
+    remedy = f"Stake more than number {rules.max_validators} has: subnet stake TAO --netuid {rules.netuid}."
+    return Finding("permit", "fail", told, remedy)
+
+
+def version_key(rules: Hyperparameters, built_for: int | None, kept: Sequence[Commit]) -> Finding:
+    """Whether weights will be taken under the subnet's version key; ``kept``: open commits of the ledger."""
+    asked = rules.weights_version_key
+    if built_for is not None and built_for < asked:
+        told = f"the subnet asks for version key {asked}, and this validator was made for {built_for}"
+        return Finding("version-key", "fail", told, "Install the subnet's current code: its owner raised the key.")
+    older = [commit for commit in kept if commit.version_key < asked]
+    if older:
+        told = f"{len(older)} open commits were made under an older version key than {asked}: the chain refuses them"
+        return Finding("version-key", "warn", told, "The next epoch's weights take their place; nothing else helps.")
+    return Finding("version-key", "ok", f"the subnet asks for {asked}, and `subnet run` sends what it asks for")
+
+
+def commit_reveal(
+    rules: Hyperparameters, head: int, due: Mapping[str, int], kept: Sequence[Commit] | None
+) -> Iterator[Finding]:
+    """``due``: the first block that takes the reveal of each commit on the chain, by its hash; ``kept``: those
+    whose salt is on this disk, None where no ledger was found."""
+    if not rules.commit_reveal_enabled:
+        yield Finding("commit-reveal", "ok", "off: weights are set in the open")
+        return
+    salts = {commit.hash for commit in kept or () if commit.salt}
+    for name, first in due.items():
+        last, brief = first + rules.tempo, name[:12]
+        if head > last:
+            told = f"commit {brief} was to be revealed until block {last}: it is too late"
+            yield Finding("commit-reveal", "fail", told, "Keep the validator running; its next commit takes its place.")
+        elif kept is not None and name not in salts:
+            told = f"the salt of commit {brief} is not in the ledger: it can't be revealed"
+            remedy = "Run the validator with the --state that it had, or where it was; two must not share a hotkey."
+            yield Finding("commit-reveal", "fail", told, remedy)
+        elif head >= first:
+            told = f"commit {brief} is due: to be revealed until block {last}"
+            yield Finding("commit-reveal", "warn", told, "Start the validator, if it does not run: it reveals at once.")
+        else:
+            yield Finding("commit-reveal", "ok", f"commit {brief} is to be revealed from block {first} on")
+    if not due:
+        yield Finding("commit-reveal", "ok", f"on, {rules.reveal_period} epochs; no commit is open")
+
+
+def weights_age(neuron: Neuron, rules: Hyperparameters, head: int) -> Finding:
+    """How long ago a validator set weights; after the cutoff it counts for nothing."""
+    age = head - neuron.last_update
+    told = f"set {age} blocks ago; it counts as inactive after {rules.activity_cutoff}"
+    remedy = "Read the validator's log for weights_failed, or: subnet history weights."
+    if age > rules.activity_cutoff:
+        return Finding("weights", "fail", told, remedy)
+    if age > 2 * (rules.tempo + 1) and age > rules.activity_cutoff // 2:
+        return Finding("weights", "warn", told, remedy)
+    return Finding("weights", "ok", told)
