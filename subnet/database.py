@@ -32,11 +32,12 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-def open_writer(path: Path, steps: Sequence[str]) -> tuple[sqlite3.Connection, int]:
+def open_writer(path: Path, steps: Sequence[str], *, durable: bool = True) -> tuple[sqlite3.Connection, int]:
     """A connection for writing and the descriptor of its lock; the caller closes both.
 
     ``steps`` are scripts of SQL; a file's version is how many of them it has been through. An older file goes through
-    the others now, each wholly or not at all. Raises StoreError for a file that is corrupt, read-only, another
+    the others now, each wholly or not at all. ``durable=False`` does not wait for the disk, for a file that nobody will
+    need after a power loss. Raises StoreError for a file that is corrupt, read-only, another
     program's, of a newer version, or held by another process.
     """
     guard = _lock(path)
@@ -51,7 +52,8 @@ def open_writer(path: Path, steps: Sequence[str]) -> tuple[sqlite3.Connection, i
                 if verdict != "ok":
                     raise sqlite3.DatabaseError(f"malformed: {verdict}")
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")  # a commit survives power loss, not only kill -9
+            # FULL: a commit survives power loss, not only kill -9
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
             with transaction(db):  # a read-only file opens without complaint and fails at the first write
                 db.execute(f"PRAGMA user_version = {_pragma(db, 'user_version')}")
             _upgrade(db, steps)

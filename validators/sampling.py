@@ -125,6 +125,10 @@ class Sampler:
         self.turn = 0.0
         self._dice = dice or random.Random()
 
+    def seed(self, seed: int) -> None:
+        """Draw from here on as everybody does who was given this seed: for the lab and for tests."""
+        self._dice.seed(seed)
+
     def choose(self, peers: Sequence[Neuron], errors: Mapping[Hotkey, float], now: float) -> list[Neuron]:
         """Whom to ask at unix time ``now``, in uid order; ``errors`` as for :func:`by_uncertainty`."""
         now = max(now, self.turn)  # a clock that was put back must not undo a turn

@@ -140,8 +140,7 @@ class Actor:
     @property
     def name(self) -> str:
         """As the table calls it: ``WeightCopier`` is weight-copier."""
-        own = type(self).__name__
-        return "".join(f"-{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(own))
+        return kebab(type(self).__name__)
 
     def described(self) -> str:
         """Its name and the settings that aren't the class's own."""
@@ -169,3 +168,8 @@ class Honest(Actor):
 
     def honestly(self) -> Actor:
         return self
+
+
+def kebab(name: str) -> str:
+    """``WeightCopier`` as weight-copier."""
+    return "".join(f"-{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))

@@ -39,30 +39,39 @@ def zoo() -> list[Actor]:
 
 def parse_attack(text: str) -> Actor:
     """``NAME``, or ``NAME=PARAM=VALUE,PARAM=VALUE``. Raises ConfigError for a name or value that can't be."""
+    name, values = parsed(text)
+    return make(name, values, strict=False)
+
+
+def parsed(text: str) -> tuple[str, dict[str, str]]:
+    """The name and the settings of ``NAME=PARAM=VALUE,PARAM=VALUE``, as text. Raises ConfigError."""
     name, params = re.match(r"([^=,]*)[=,]?(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    values: dict[str, Any] = {}
+    values: dict[str, str] = {}
     for pair in filter(None, params.split(",")):
         key, equals, value = pair.partition("=")
         if not equals or key.strip() in values:
             raise ConfigError(
-                f"--attack {text!r}: {pair!r} is not PARAM=VALUE, or stands there twice",
+                f"{text!r}: {pair!r} is not PARAM=VALUE, or stands there twice",
                 remedy="Write for instance --attack cabal=stake=0.3,miners=8.",
             )
         values[key.strip()] = value.strip()
-    return make(name.strip(), values, strict=False)
+    return name.strip(), values
 
 
-def make(name: str, values: Mapping[str, Any], *, strict: bool = True) -> Actor:
-    """The attack ``name`` (or ``module:Class``) with these settings; ``strict=False`` takes numbers as strings too."""
-    return built(_kind(name), values, f"the attack {name}", strict=strict)
+def make(
+    name: str, values: Mapping[str, Any], *, strict: bool = True, known: Mapping[str, type[Actor]] = ATTACKS
+) -> Actor:
+    """The attack ``name`` (of those ``known``, or ``module:Class``) with these settings; ``strict=False`` takes numbers
+    as strings too."""
+    return built(_kind(name, known), values, f"the attack {name}", strict=strict)
 
 
-def _kind(name: str) -> type[Actor]:
-    if name in ATTACKS:
-        return ATTACKS[name]
+def _kind(name: str, known: Mapping[str, type[Actor]]) -> type[Actor]:
+    if name in known:
+        return known[name]
     if ":" in name:
         found = find(name, "zoo:MyAttack")
         if not isinstance(found, type) or not issubclass(found, Actor):
             raise DeclarationError(f"{name} is no attack", remedy="Make it a subclass of subnet.lab.Actor.")
         return found
-    raise ConfigError(f"there is no attack {name!r}", remedy=f"{meant(name, ATTACKS)} Your own is module:Class.")
+    raise ConfigError(f"there is no attack {name!r}", remedy=f"{meant(name, dict(known))} Your own is module:Class.")

@@ -9,32 +9,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from subnet.errors import DeclarationError
 from subnet.lab import rules
-from subnet.lab.actors import Actor, Asked, Seen, Uids
+from subnet.lab.actors import Asked, Uids
 from subnet.lab.record import Run
 from subnet.lab.scenario import Scenario
 from subnet.lab.settlement import Paid, Settlement
 from subnet.lab.tasks import Answers, Floats
+from subnet.lab.voting import Group, asked_of, stakes, vote
 
 USUAL_LATENCY = 0.3
 """Of the timeout: how long an honest answer takes, on average."""
-
-
-@dataclass(eq=False)
-class _Group:
-    """An actor in one run: where it sits, and the dice it throws."""
-
-    actor: Actor
-    rng: np.random.Generator
-    seats: Uids
-    rows: Uids
 
 
 class World:
@@ -56,7 +43,7 @@ class World:
         self.pool = s.task.draw(self.rng, (s.pool,)) if s.pool else None
         self.moving = np.zeros((s.validators, s.miners))
         late = max(group.actor.looks_back for group in self.groups)
-        self.chain = Settlement(_stakes(s), s.miners, s.params, s.variant, reveal=s.reveal, history=late)
+        self.chain = Settlement(stakes(s), s.miners, s.params, s.variant, reveal=s.reveal, history=late)
         for index, group in enumerate(self.groups):
             self.owner[group.seats] = index
             group.actor.start(s.validators, s.miners, s.pool, group.rng)
@@ -122,7 +109,7 @@ class World:
         ids = self.rng.integers(s.pool, size=shape)
         return self.pool[ids], ids
 
-    def _answer(self, group: _Group, t: int, truth: Answers, ids: Uids, answers: Answers, elapsed: Answers) -> None:
+    def _answer(self, group: Group, t: int, truth: Answers, ids: Uids, answers: Answers, elapsed: Answers) -> None:
         s, seats = self.scenario, group.seats
         asked = Asked(
             epoch=t,
@@ -140,8 +127,8 @@ class World:
             timeout=s.timeout,
         )
         usual = s.timeout * USUAL_LATENCY * np.exp(0.2 * group.rng.standard_normal(seats.size, dtype=np.float32))
-        given = _asked_of(group.actor, "answer", t, asked.shape, asked)
-        took = _asked_of(group.actor, "elapse", t, seats.shape, asked, usual)
+        given = asked_of(group.actor, "answer", t, asked.shape, asked)
+        took = asked_of(group.actor, "elapse", t, seats.shape, asked, usual)
         where = _slice(seats)
         answers[:, where] = given
         elapsed[:, where] = took
@@ -158,46 +145,9 @@ class World:
             self.moving += self.scenario.alpha * scores
 
     def _vote(self, t: int) -> None:
-        s, chain = self.scenario, self.chain
         weigh = getattr(self.rule, "weigh", None)
         own = self.moving if weigh is None else rules.checked(self.rule, "weigh", weigh(self.moving), self.moving.shape)
-        judged = np.zeros((s.validators, chain.n))
-        judged[:, s.validators :] = own
-        chain.commit(judged)
-        # whoever reads the others' weights must find theirs as they were before his own
-        votes = [(g.rows, self._weights(g, t, judged, chain.published)) for g in self.groups if g.rows.size]
-        for rows, weights in votes[1:]:
-            chain.amend(rows, weights)
-
-    def _weights(self, group: _Group, t: int, judged: Floats, published: Callable[[int], Floats | None]) -> Floats:
-        s = self.scenario
-        seen = Seen(
-            epoch=t,
-            rng=group.rng,
-            rows=group.rows,
-            members=s.validators + group.seats,
-            miners=s.validators + np.arange(s.miners),
-            judged=judged[group.rows],
-            stake=self.chain.stake,
-            consensus=self.chain.consensus,
-            published=published,
-        )
-        return np.asarray(_asked_of(group.actor, "weigh", t, seen.judged.shape, seen), dtype=np.float64)
-
-
-def _asked_of(actor: Actor, method: str, t: int, wanted: tuple[int, ...], *views: object) -> npt.NDArray[Any]:
-    """What an actor's method returns, if it is numbers of that shape; DeclarationError otherwise."""
-    name = f"{type(actor).__name__}.{method}"
-    try:
-        array = np.asarray(getattr(actor, method)(*views))
-    except Exception as error:  # an actor may be the designer's
-        raise rules.failure(name, t, error) from error
-    if array.shape != wanted or array.dtype.kind not in "fiub":
-        raise DeclarationError(
-            f"{name} returned {array.dtype} {array.shape}, expected numbers {wanted}",
-            remedy="subnet.lab.Actor says what each method returns.",
-        )
-    return array
+        vote(self.chain, self.groups, t, own)
 
 
 def _slice(seats: Uids) -> Uids | slice:
@@ -221,13 +171,13 @@ def run(scenario: Scenario, seed: int, progress: Callable[[], object] | None = N
     return record
 
 
-def _groups(s: Scenario, streams: list[np.random.Generator]) -> list[_Group]:
+def _groups(s: Scenario, streams: list[np.random.Generator]) -> list[Group]:
     """The honest first, and then the attacks in order on the seats that are left."""
     honest, *others = streams
     m, v = s.honest_miners, s.honest_validators
-    groups = [_Group(copy.copy(s.honest), honest, np.arange(m), np.arange(v))]
+    groups = [Group(copy.copy(s.honest), honest, np.arange(m), np.arange(v))]
     for actor, rng in zip(s.attacks, others, strict=True):
-        groups.append(_Group(copy.deepcopy(actor), rng, m + np.arange(actor.miners), v + np.arange(actor.validators)))
+        groups.append(Group(copy.deepcopy(actor), rng, m + np.arange(actor.miners), v + np.arange(actor.validators)))
         m, v = m + actor.miners, v + actor.validators
     return groups
 
@@ -236,17 +186,9 @@ def _able(s: Scenario, rng: np.random.Generator, count: int) -> Floats:
     return (s.honest.skill or 0.0) + s.honest.spread * rng.standard_normal(count)
 
 
-def _abilities(s: Scenario, groups: list[_Group], rng: np.random.Generator) -> Floats:
+def _abilities(s: Scenario, groups: list[Group], rng: np.random.Generator) -> Floats:
     able = _able(s, rng, s.miners)
     for group in groups[1:]:
         if group.actor.skill is not None:
             able[group.seats] += group.actor.skill - (s.honest.skill or 0.0)
     return able
-
-
-def _stakes(s: Scenario) -> Floats:
-    """Shares of all stake (V,): the honest by Zipf's law, each attack's evenly among its validators."""
-    honest = 1.0 / np.arange(1, s.honest_validators + 1) ** s.skew
-    parts = [honest / honest.sum() * (1 - s.attacking_stake)]
-    parts += [np.full(a.validators, a.stake / a.validators) for a in s.attacks if a.validators]
-    return np.concatenate(parts)

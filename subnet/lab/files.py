@@ -42,7 +42,7 @@ from subnet.scoring.yuma import EpochParams
 MAX_FILE: Final = 1024 * 1024
 """Bytes of a scenario file."""
 _TASKS: Final[dict[str, type[Numbers] | type[Labels]]] = {"numbers": Numbers, "labels": Labels}
-_NESTED: Final = frozenset({"rule", "attacks", "honest", "task", "params"})
+_NESTED: Final = frozenset({"rule", "attacks", "honest", "task", "params", "validator", "miner"})
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -64,63 +64,67 @@ def scenario(tables: Mapping[str, Any]) -> Scenario:
     given = {key: value for key, value in tables.items() if key not in _NESTED and key != "gates"}
     made = converted(Scenario, given, "the scenario", hidden=_NESTED)
     if "rule" in tables:
-        made["rule"] = load_rule(_text(tables["rule"], "rule"))
+        made["rule"] = load_rule(text(tables["rule"], "rule"))
     if "honest" in tables:
-        made["honest"] = built(Honest, _table(tables["honest"], "honest"), "honest")
+        made["honest"] = built(Honest, table(tables["honest"], "honest"), "honest")
     if "params" in tables:
-        made["params"] = built(EpochParams, _table(tables["params"], "params"), "params")
+        made["params"] = built(EpochParams, table(tables["params"], "params"), "params")
     if "task" in tables:
-        made["task"] = _task(_table(tables["task"], "task"))
+        made["task"] = _task(table(tables["task"], "task"))
     if "attacks" in tables:
-        made["attacks"] = [_attack(one) for one in _list(tables["attacks"])]
+        made["attacks"] = [_attack(one) for one in list_of_tables(tables["attacks"])]
     return Scenario(**made)
 
 
 def gates(tables: Mapping[str, Any]) -> list[Gate]:
     """The gates of a file."""
-    return [Gate.parse(f"{name}={limit}") for name, limit in _table(tables.get("gates", {}), "gates").items()]
+    return [Gate.parse(f"{name}={limit}") for name, limit in table(tables.get("gates", {}), "gates").items()]
 
 
-def put(tables: dict[str, Any], name: str, value: str) -> None:
-    """Replace one number or switch, of the scenario or of the chain's params. Raises ConfigError."""
-    plain = {f.name for f in fields(Scenario)} - _NESTED
+def put(tables: dict[str, Any], name: str, value: str, kind: type = Scenario) -> None:
+    """Replace one number or switch, of the scenario (a dataclass ``kind``) or of the chain's params. Raises
+    ConfigError."""
+    plain = {f.name for f in fields(kind)} - _NESTED
     chain = {f.name for f in fields(EpochParams)}
     if name in plain:
-        tables.update(converted(Scenario, {name: value}, "the scenario", strict=False))
+        tables.update(converted(kind, {name: value}, "the scenario", strict=False))
     elif name in chain:
-        own = dict(_table(tables.get("params", {}), "params"))
+        own = dict(table(tables.get("params", {}), "params"))
         tables["params"] = own | converted(EpochParams, {name: value}, "params", strict=False)
     else:
         raise ConfigError(f"there is no setting {name!r}", remedy=f"Known: {', '.join(sorted(plain | chain))}.")
 
 
-def _attack(table: Any) -> Any:
-    settings = dict(_table(table, "attacks"))
-    return make(_text(settings.pop("name", ""), "attacks.name"), settings)
+def _attack(given: Any) -> Any:
+    settings = dict(table(given, "attacks"))
+    return make(text(settings.pop("name", ""), "attacks.name"), settings)
 
 
-def _task(table: Mapping[str, Any]) -> Task:
-    settings = dict(table)
-    kind = _text(settings.pop("kind", "numbers"), "task.kind")
+def _task(given: Mapping[str, Any]) -> Task:
+    settings = dict(given)
+    kind = text(settings.pop("kind", "numbers"), "task.kind")
     if kind not in _TASKS:
         raise ConfigError(f"there is no task {kind!r}", remedy=f"Known: {', '.join(_TASKS)}.")
     task: Task = built(_TASKS[kind], settings, f"task {kind}")
     return task
 
 
-def _table(value: Any, name: str) -> Mapping[str, Any]:
+def table(value: Any, name: str) -> Mapping[str, Any]:
+    """``value``, if it is a table. Raises ConfigError."""
     if not isinstance(value, Mapping):
         raise ConfigError(f"{name} is no table", remedy=f"Write [{name}] and its settings below.")
     return value
 
 
-def _list(value: Any) -> list[Any]:
+def list_of_tables(value: Any) -> list[Any]:
+    """``value``, if it is a list. Raises ConfigError."""
     if not isinstance(value, list):
         raise ConfigError("attacks is no list of tables", remedy="Write [[attacks]] above each.")
     return value
 
 
-def _text(value: Any, name: str) -> str:
+def text(value: Any, name: str) -> str:
+    """``value``, if it is a string. Raises ConfigError."""
     if not isinstance(value, str):
         raise ConfigError(f"{name} is no string")
     return value

@@ -11,7 +11,7 @@ from subnet.lab.actors import Uids
 from subnet.lab.tasks import Floats
 
 if TYPE_CHECKING:
-    from subnet.lab.scenario import Scenario
+    from subnet.lab.scenario import Playable
     from subnet.lab.settlement import Paid
 
 
@@ -22,6 +22,7 @@ class Run:
     ``server`` and ``validator`` are what was paid to a group's miners by incentive and to its validators by
     dividends; all of an epoch's together are 1. ``vtrust`` is its validators' validator trust, weighed by stake;
     ``seats`` how many miners it had; ``stake`` its share of all stake.
+    ``failed_rounds`` is the share of the honest validators' rounds that ended in an error, where there are rounds.
     """
 
     server: Floats
@@ -30,9 +31,10 @@ class Run:
     seats: Uids
     stake: Floats
     rows: Uids
+    failed_rounds: float = 0.0
 
     @classmethod
-    def empty(cls, scenario: Scenario, groups: int) -> Run:
+    def empty(cls, scenario: Playable, groups: int) -> Run:
         shape = (scenario.epochs, groups)
         counts = [scenario.honest_validators, *(a.validators for a in scenario.attacks)]
         rows = np.repeat(np.arange(groups), counts)

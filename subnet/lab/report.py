@@ -57,6 +57,7 @@ class Verdict:
     paid: Floats
     honest: Floats
     honest_series: Floats
+    failed_rounds: float = 0.0
 
     @classmethod
     def of(cls, attack: str, outcomes: Sequence[Outcome], smallest_stake: float | None) -> Verdict:
@@ -75,6 +76,7 @@ class Verdict:
             paid=np.mean([o.paid for o in outcomes], axis=0),
             honest=np.mean([o.honest for o in outcomes], axis=0),
             honest_series=np.mean([o.honest_series for o in outcomes], axis=0),
+            failed_rounds=float(np.mean([o.failed_rounds for o in outcomes])),
         )
 
     @property
@@ -91,6 +93,7 @@ class Verdict:
             "own_vtrust": finite(self.own_vtrust),
             "detection_epochs": finite(self.detection),
             "smallest_stake": finite(self.smallest_stake),
+            "failed_rounds": self.failed_rounds,
         }
 
 

@@ -99,10 +99,10 @@ def failure(name: str, epoch: int, error: Exception) -> DeclarationError:
     """What the designer's code raised, with its place: the traceback itself does not come back from a worker."""
     import traceback
 
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{frame.filename.rpartition('/')[2]} line {frame.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f", {frames[-1].filename.rpartition('/')[2]} line {frames[-1].lineno}" if frames else ""
     return DeclarationError(
-        f"{name} failed in epoch {epoch}, {place}: {type(error).__name__}: {error}",
+        f"{name} failed in epoch {epoch}{place}: {type(error).__name__}: {error}",
         remedy="docs/how-to/attack-your-subnet.md shows what it is called with and returns.",
     )
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
 
 from subnet.errors import ConfigError
 from subnet.lab.actors import Actor, Honest
 from subnet.lab.rules import Rule, accuracy
 from subnet.lab.tasks import Numbers, Task
 from subnet.scoring.yuma import EpochParams, Variant
+
+if TYPE_CHECKING:
+    from subnet.lab.record import Run
 
 MAX_CELLS = 2**26
 """Answers of one epoch, at most: validators x miners x questions."""
@@ -19,8 +24,57 @@ MAX_HISTORY = 2**28
 """Weights of past epochs that are kept, at most: validators x neurons x epochs."""
 
 
+class Playable(ABC):
+    """What can be simulated: some honest neurons and some attacks in one subnet. Subclasses are frozen dataclasses."""
+
+    attacks: Sequence[Actor]
+    validators: int
+    miners: int
+    epochs: int
+    reveal: int
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What is judged by."""
+
+    @abstractmethod
+    def play(self, seed: int, progress: Callable[[], object] | None = None) -> Run:
+        """One run; the same seed gives the same. ``progress`` is called after each epoch."""
+
+    def check_together(self) -> None:
+        """Raise ConfigError unless all attacks fit into one subnet, beside somebody honest."""
+        check_seats(self, self.attacks)
+
+    @property
+    def honest_miners(self) -> int:
+        return self.miners - sum(a.miners for a in self.attacks)
+
+    @property
+    def honest_validators(self) -> int:
+        return self.validators - sum(a.validators for a in self.attacks)
+
+    @property
+    def attacking_stake(self) -> float:
+        return math.fsum(a.stake for a in self.attacks)
+
+    def but_with(self, attacks: Sequence[Actor]) -> Self:
+        """The same with other attacks."""
+        return replace(self, attacks=attacks)  # type: ignore[type-var]
+
+    def but_honest(self, index: int) -> Self:
+        """The same with attack ``index`` replaced by honest neurons on its seats and stake."""
+        attacks = list(self.attacks)
+        attacks[index] = attacks[index].honestly()
+        return self.but_with(attacks)
+
+    def with_only(self, index: int) -> Self:
+        """The same with attack ``index`` alone; the others' seats are honest."""
+        return self.but_with([self.attacks[index]])
+
+
 @dataclass(frozen=True)
-class Scenario:
+class Scenario(Playable):
     """What is played. An epoch is one tempo.
 
     ``rule`` scores (:mod:`subnet.lab.rules`); ``attacks`` sit on the highest uids of ``validators`` and ``miners``,
@@ -83,36 +137,20 @@ class Scenario:
                 remedy="Shorten the reveal period or the attack's look back, or make the subnet smaller.",
             )
         for attack in self.attacks:
-            _check_seats(self, [attack])
-
-    def check_together(self) -> None:
-        """Raise ConfigError unless all attacks fit into one subnet, beside somebody honest."""
-        _check_seats(self, self.attacks)
+            check_seats(self, [attack])
 
     @property
-    def honest_miners(self) -> int:
-        return self.miners - sum(a.miners for a in self.attacks)
+    def title(self) -> str:
+        return getattr(self.rule, "__name__", type(self.rule).__name__)
 
-    @property
-    def honest_validators(self) -> int:
-        return self.validators - sum(a.validators for a in self.attacks)
+    def play(self, seed: int, progress: Callable[[], object] | None = None) -> Run:
+        from subnet.lab.engine import run
 
-    @property
-    def attacking_stake(self) -> float:
-        return math.fsum(a.stake for a in self.attacks)
-
-    def but_honest(self, index: int) -> Scenario:
-        """The same with attack ``index`` replaced by honest neurons on its seats and stake."""
-        attacks = list(self.attacks)
-        attacks[index] = attacks[index].honestly()
-        return replace(self, attacks=attacks)
-
-    def with_only(self, index: int) -> Scenario:
-        """The same with attack ``index`` alone; the others' seats are honest."""
-        return replace(self, attacks=[self.attacks[index]])
+        return run(self, seed, progress)
 
 
-def _check_seats(scenario: Scenario, attacks: Sequence[Actor]) -> None:
+def check_seats(scenario: Playable, attacks: Sequence[Actor]) -> None:
+    """Raise ConfigError unless these attacks leave somebody honest in the scenario's seats."""
     miners, validators = sum(a.miners for a in attacks), sum(a.validators for a in attacks)
     if miners >= scenario.miners or validators >= scenario.validators:
         raise ConfigError(

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from subnet.lab.scenario import Scenario
+from subnet.lab.scenario import Playable
 from subnet.lab.trials import Trial, measure
 from subnet.lab.workers import Workers
 
@@ -25,7 +25,7 @@ STEPS = 2 + math.ceil(math.log2((HIGHEST - LOWEST) / TOLERANCE))
 
 
 def smallest_stake(
-    scenario: Scenario, index: int, seeds: Sequence[int], workers: Workers, done: Callable[[], object] = lambda: None
+    scenario: Playable, index: int, seeds: Sequence[int], workers: Workers, done: Callable[[], object] = lambda: None
 ) -> float:
     """The share of all stake from which attack ``index`` pays, to 0.01; 0.01 if it pays from there on, infinite if
     never.
@@ -38,7 +38,7 @@ def smallest_stake(
     def pays(stake: float) -> bool:
         attacks = list(scenario.attacks)
         attacks[index] = replace(attacks[index], stake=stake)
-        tried = replace(scenario, attacks=attacks)
+        tried = scenario.but_with(attacks)
         outcomes = workers.map(measure, [Trial(tried, index, seed) for seed in tried_under], done)
         return float(np.mean([o.gain for o in outcomes])) > 0
 

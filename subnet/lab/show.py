@@ -53,6 +53,12 @@ def percent(estimate: Estimate) -> str:
     return f"{estimate.mean:+.1%} ±{(estimate.high - estimate.low) * 50:.1f}"
 
 
+def failed(report: Report) -> list[str]:
+    """A line for each attack under which rounds ended in an error."""
+    shown = [v for v in report.verdicts if v.failed_rounds]
+    return [f"{v.attack}: {v.failed_rounds:.1%} of the honest validators' rounds failed" for v in shown]
+
+
 def stake(share: float | None) -> str:
     from subnet.lab.search import LOWEST
 

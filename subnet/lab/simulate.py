@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from subnet.errors import ConfigError
 from subnet.lab.report import Report, Verdict
-from subnet.lab.scenario import Scenario
+from subnet.lab.scenario import Playable
 from subnet.lab.search import SEEDS, STEPS, smallest_stake
 from subnet.lab.trials import Trial, measure
 from subnet.lab.workers import hired
@@ -16,7 +16,7 @@ Progress = Callable[[int], object]
 
 
 def simulate(
-    scenario: Scenario,
+    scenario: Playable,
     *,
     seeds: int = 5,
     seed: int = 0,
@@ -51,7 +51,7 @@ def simulate(
             verdicts.append(Verdict.of(s.attacks[index].described(), own, stake))
     return Report(
         verdicts=tuple(sorted(verdicts, key=lambda v: -v.gain.mean)),
-        rule=getattr(scenario.rule, "__name__", type(scenario.rule).__name__),
+        rule=scenario.title,
         validators=scenario.validators,
         miners=scenario.miners,
         epochs=scenario.epochs,
@@ -60,13 +60,13 @@ def simulate(
     )
 
 
-def trials(scenario: Scenario, seeds: int, *, search: bool = True) -> int:
+def trials(scenario: Playable, seeds: int, *, search: bool = True) -> int:
     """How many trials :func:`simulate` makes at the most."""
     staked = sum(a.validators > 0 for a in scenario.attacks) if search else 0
     return seeds * len(scenario.attacks) + min(seeds, SEEDS) * staked * STEPS
 
 
-def _cast(scenario: Scenario, *, together: bool) -> list[tuple[Scenario, int]]:
+def _cast(scenario: Playable, *, together: bool) -> list[tuple[Playable, int]]:
     """A scenario and the attack's place in it, for each attack."""
     if together:
         scenario.check_together()

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subnet.lab.engine import run
 from subnet.lab.record import Run
-from subnet.lab.scenario import Scenario
+from subnet.lab.scenario import Playable
 from subnet.lab.tasks import Floats
 
 WINDOW = 10
@@ -29,7 +28,7 @@ POINTS = 400
 class Trial:
     """Attack ``index`` of a scenario, under one seed."""
 
-    scenario: Scenario
+    scenario: Playable
     index: int
     seed: int
 
@@ -42,6 +41,7 @@ class Outcome:
     ``detection`` is in epochs from the attack's beginning, infinite if it is never found out. ``vtrust`` is the honest
     validators', ``own_vtrust`` the attack's (NaN without validators). ``paid`` and ``honest`` are the attack's
     and its counterpart's income by epoch; ``honest_series`` the honest miners' part of the pay for work.
+    ``failed_rounds`` is the share of the honest validators' rounds that ended in an error.
     """
 
     honest_share: float
@@ -53,13 +53,14 @@ class Outcome:
     paid: Floats
     honest: Floats
     honest_series: Floats
+    failed_rounds: float = 0.0
 
 
 def measure(trial: Trial, progress: Callable[[], object] | None = None) -> Outcome:
     """Run the attack and its honest counterpart, and compare."""
     s, group = trial.scenario, trial.index + 1
-    attacked = run(s, trial.seed, progress)
-    honest = run(s.but_honest(trial.index), trial.seed, progress)
+    attacked = s.play(trial.seed, progress)
+    honest = s.but_honest(trial.index).play(trial.seed, progress)
     paid, would = attacked.income[:, group], honest.income[:, group]
     return Outcome(
         honest_share=attacked.honest_share,
@@ -71,6 +72,7 @@ def measure(trial: Trial, progress: Callable[[], object] | None = None) -> Outco
         paid=binned(paid),
         honest=binned(would),
         honest_series=binned(_share(attacked)),
+        failed_rounds=attacked.failed_rounds,
     )
 
 

@@ -43,6 +43,7 @@ class Ledger(History):
     ``keep_days`` and ``keep_receipts_days`` bound how long rounds, weights and receipts are kept, and so
     the file: a result takes about 100 bytes, a receipt 700; 256 miners asked every 12 s are 190 MB of
     results and 1.3 GB of receipts a day.
+    ``durable=False`` is for the lab: what was written may be lost with the machine's power.
     """
 
     def __init__(
@@ -54,11 +55,12 @@ class Ledger(History):
         validator: Hotkey,
         keep_days: float = 7.0,
         keep_receipts_days: float = 1.0,
+        durable: bool = True,
     ) -> None:
         self.path = Path(path).expanduser()
         self.keep_days, self.keep_receipts_days, self.window = keep_days, keep_receipts_days, 0
         self._lock = threading.RLock()
-        self._db, self._guard = open_writer(self.path, STEPS)
+        self._db, self._guard = open_writer(self.path, STEPS, durable=durable)
         try:
             self._id = self._enter(genesis_hash, netuid, validator)
         except BaseException:

@@ -12,7 +12,7 @@ from subnet.lab.churn import Churn
 from subnet.lab.placement import POLICIES, Placed, PlacementScenario, _World, place
 from subnet.lab.units import EMPTY, UNDER_WAY, Units
 
-SMALL = PlacementScenario(nodes=300, hours=5, step=120)
+SMALL = PlacementScenario(nodes=200, hours=4, step=240)
 CALM = replace(SMALL, always_on=1.0, cheaters=0.0, errors=0.0, crashes=0.0, stragglers=0.0)
 
 
