@@ -17,9 +17,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
 
 from subnet.errors import AuthError, BadSignature, MalformedAuth, ReplayedRequest, StaleRequest, WrongReceiver
 from subnet.keys import SCHEMES, canonical_ss58, public_key_of, scheme_of, sign_bytes, verify_bytes
@@ -97,8 +98,7 @@ class InMemoryNonceStore(NonceTable):
         super().__init__(capacity=655_360, retention=retention)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """What a request's headers say, parsed but not yet proved."""
 
     sender: str
@@ -111,8 +111,7 @@ class Claim:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """The authenticated sender of a request. ``hotkey`` is ``""`` for an unsigned one (``--insecure``)."""
 
     hotkey: Hotkey

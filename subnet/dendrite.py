@@ -223,21 +223,17 @@ class Dendrite:
         self, peers: Sequence[Neuron], request: Synapse[R] | Sequence[Synapse[R]], timeout: float | None
     ) -> tuple[list[tuple[Neuron, _Packed]], float]:
         """Who is asked what, in the order of uid, and until when."""
-        requests = [request] * len(peers) if isinstance(request, Synapse) else list(request)
-        if len(requests) != len(peers):
-            raise ValueError(f"{len(requests)} requests for {len(peers)} peers")
-        packed: dict[int, _Packed] = {}
-        for one in requests:
-            if id(one) not in packed:
-                packed[id(one)] = _pack(one)
-                if packed[id(one)].declared.stream:
-                    raise DeclarationError(
-                        f"{packed[id(one)].declared.name} is answered with a stream", remedy="Ask with stream."
-                    )
-        longest = max((p.declared.timeout for p in packed.values()), default=0.0)
-        deadline = asyncio.get_running_loop().time() + (longest if timeout is None else timeout)
-        asked = sorted(zip(peers, requests, strict=True), key=lambda pair: pair[0].uid)
-        return [(peer, packed[id(one)]) for peer, one in asked], deadline
+        if isinstance(request, Synapse):
+            one = _pack_plain(request)
+            asked, longest = [(peer, one) for peer in peers], one.declared.timeout
+        else:
+            if len(request) != len(peers):
+                raise ValueError(f"{len(request)} requests for {len(peers)} peers")
+            packed = {key: _pack_plain(each) for key, each in {id(each): each for each in request}.items()}
+            asked = [(peer, packed[id(each)]) for peer, each in zip(peers, request, strict=True)]
+            longest = max((each.declared.timeout for each in packed.values()), default=0.0)
+        asked.sort(key=lambda pair: pair[0].uid)
+        return asked, asyncio.get_running_loop().time() + (longest if timeout is None else timeout)
 
     async def _ask(self, peer: Neuron, packed: _Packed, deadline: float) -> Ok[Any] | Failure:
         """One peer, to its end: every way in which it can go wrong becomes a Failure."""
@@ -321,7 +317,7 @@ class Dendrite:
         _check_plain(reply.headers)
         if reply.status != 200:
             raise _refusal(reply)
-        digest = hashlib.sha256(reply.body).hexdigest()
+        digest = hashlib.sha256(reply.body).hexdigest() if self._receipts else ""
         receipt = self._check_receipt(
             reply.headers.get(_RECEIPT, ""), digest, peer=peer, path=way.path, packed=packed, nonce=nonce
         )
@@ -403,6 +399,13 @@ def _pack(request: Synapse[Any]) -> _Packed:
             remedy="Ask for less at once, or raise max_request= on the synapse at both ends.",
         )
     return _Packed(request, declared, body, hashlib.sha256(body).hexdigest())
+
+
+def _pack_plain(request: Synapse[Any]) -> _Packed:
+    packed = _pack(request)
+    if packed.declared.stream:
+        raise DeclarationError(f"{packed.declared.name} is answered with a stream", remedy="Ask with stream.")
+    return packed
 
 
 @lru_cache(maxsize=8192)
