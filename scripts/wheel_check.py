@@ -57,6 +57,13 @@ def check_names(wheel: Path) -> None:
     assert "subnet/py.typed" in names, "no py.typed: type checkers would ignore the annotations"
 
 
+def check_scaffold(home: Path, binaries: Path, pins: Path) -> None:
+    """What `subnet new` writes from the wheel's own data passes its own tests."""
+    run(binaries / "python", "-m", "pip", "install", "--quiet", "-c", pins, "pytest", "pytest-asyncio", cwd=home)
+    run(binaries / "subnet", "new", "point-cloud", cwd=home)
+    run(binaries / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=home / "point-cloud")
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="wheel-check-") as folder:
         home = Path(folder)
@@ -71,6 +78,7 @@ def main() -> None:
         run(python, "-c", PROBE, cwd=home)
         run(home / "env/bin/subnet", "--help", cwd=home)
         run(home / "env/bin/subnet", "--version", cwd=home)
+        check_scaffold(home, home / "env/bin", pins)
         print(f"{wheel.name}: installs beside PyPI's validators, imports and runs")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "demo": "Run a whole subnet on this machine and show who earns what.",
+    "new": "Write a new subnet: protocol, miner, validator, rule, tests, CI.",
     "chain": "Start a local chain with funded development accounts.",
     "wallet": "Make, import and list wallets.",
     "create": "Create a subnet and start its emission.",

@@ -1,0 +1,29 @@
+"""``subnet new NAME``: the first files of a subnet, which run and pass their tests as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from subnet.cli.common import Json, LogJson, Verbose, print_json
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The project's name, and its folder's: my-subnet.")]
+
+
+def command(name: Name, as_json: Json = False, verbose: Verbose = False, log_json: LogJson = False) -> None:
+    """Write a new subnet into a folder NAME: protocol, miner, validator, scoring rule, tests, settings and CI.
+
+    It needs no network, and never writes over anything.
+    """
+    from subnet.scaffold import write_project
+
+    written = write_project(name, Path.cwd())
+    folder = Path.cwd() / name
+    if as_json:
+        print_json({"project": name, "path": str(folder), "files": [str(file.relative_to(folder)) for file in written]})
+        return
+    for file in written:
+        typer.echo(f"  {name}/{file.relative_to(folder)}")
+    typer.echo(f"\nNext: cd {name}, pip install -e '.[dev]', pytest. README.md says how to run it.")
