@@ -90,17 +90,12 @@ class Cabal(Actor):
         return asked.task.guess(asked.rng, asked.shape)
 
     def weigh(self, seen: Seen) -> Floats:
-        return votes_for_own(seen, self.part)
-
-
-def votes_for_own(seen: Seen, part: float) -> Floats:
-    """Weights with ``part`` on the actor's own miners and the rest as honestly judged."""
-    if not seen.members.size:
-        return seen.judged
-    own = np.zeros_like(seen.judged)
-    own[:, seen.members] = 1.0 / seen.members.size
-    total = seen.judged.sum(axis=1, keepdims=True)
-    return part * own + (1 - part) * seen.judged / np.where(total == 0, 1.0, total)
+        own = np.zeros_like(seen.judged)
+        if not seen.members.size:
+            return seen.judged
+        own[:, seen.members] = 1.0 / seen.members.size
+        total = seen.judged.sum(axis=1, keepdims=True)
+        return self.part * own + (1 - self.part) * seen.judged / np.where(total == 0, 1.0, total)
 
 
 @dataclass

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from subnet import codec
+from subnet.lab import actors_miners, actors_validators
 from subnet.lab.actors import Actor, kebab
 from subnet.lab.tasks import Floats
 from subnet.miners import Miner
@@ -140,20 +141,12 @@ class Lazy(LiveActor):
 
 
 @dataclass
-class Copier(LiveActor):
+class Copier(LiveActor, actors_miners.Copier):
     """Hands in what a peer hands in to the same validator, ``lag`` seconds later: the best-paid one's reply, or
     anyone's (``whom="random"``)."""
 
     miners: int = 2
-    whom: Literal["best", "random"] = "best"
     lag: float = 0.2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.whom not in ("best", "random"):
-            raise ValueError(f"whom is {self.whom!r}, expected best or random")
-        if not 0 <= self.lag < float("inf"):
-            raise ValueError("lag is in seconds, not negative")
 
     async def reply(self, asked: Question) -> Message | bytes:
         own = int(asked.uid) - asked.seat - asked.first_uid  # the actor's first miner
@@ -233,17 +226,12 @@ class ModelSwapper(LiveActor):
 
 
 @dataclass
-class Intermittent(LiveActor):
+class Intermittent(LiveActor, actors_miners.Intermittent):
     """Comes and goes: up for ``up`` epochs on average and then away for ``down``."""
 
     miners: int = 2
     up: float = 6.0
     down: float = 3.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (self.up >= 1 and self.down >= 1):
-            raise ValueError("up and down are at least one epoch")
 
     def begin(self) -> None:
         super().begin()
@@ -317,29 +305,18 @@ def _spoilt(value: Any, how: str) -> Any:
 
 
 @dataclass
-class Cabal(LiveActor):
+class Cabal(LiveActor, actors_validators.Cabal):
     """Miners that guess, and validators who vote for them with a share ``part`` of their weight."""
 
     miners: int = 2
     validators: int = 1
     stake: float = 0.2
-    part: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.part <= 1:
-            raise ValueError(f"part is {self.part}, expected 0..1")
 
     async def reply(self, asked: Question) -> Message | bytes:
         honest = await asked.honest()
         answer = self.guess(asked.dice, honest)
         self.remember(honest)
         return answer
-
-    def weigh(self, seen: Any) -> Floats:
-        from subnet.lab.actors_validators import votes_for_own
-
-        return votes_for_own(seen, self.part)
 
 
 @dataclass
