@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from subnet.errors import ConfigError, NotPermitted, WireError
 from subnet.health import Health
+from subnet.pulse import Pulse
 from subnet.service import Follower, Loops, Service, load, register_remedy, warn_unread
 from subnet.types import TLS_PROTOCOL, Hotkey, Metagraph, Netuid, Neuron
 
@@ -139,6 +140,8 @@ class MinerService(Service):
         warn_unread(self.miner.options, type(self.miner).__name__)
         await self._serve()
         self.loops.start("metagraph", self.follower.follow)
+        pulse = Pulse(self._chain, stall=self.miner.stall, health=self.health, metrics=self._metrics)
+        self.loops.start("pulse", pulse.look)
         if self._metrics is not None:
             self.loops.start("metrics", self._count)
         if self._worker is None or self._worker.number == 0:

@@ -135,10 +135,12 @@ class Actor:
     netuid and metagraph are there from ``load()`` on.
     """
 
-    tunables: ClassVar[tuple[str, ...]] = ("refresh_blocks",)
+    tunables: ClassVar[tuple[str, ...]] = ("refresh_blocks", "stall")
 
     refresh_blocks: int = 5
     """The metagraph is read anew after so many blocks."""
+    stall: float = 120.0
+    """Seconds without a new block after which the chain counts as stalled: ten of the real chain's blocks."""
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         self.options: Mapping[str, str] = Options(options or {})
@@ -270,7 +272,7 @@ class Service(ABC):
 class Follower:
     """The last metagraph snapshot of a subnet, and who wants to hear of a new one.
 
-    ``metrics``, where given, carries the snapshot's block, whether the chain answers, how long its head has stood.
+    ``metrics``, where given, carries the snapshot's block, and whether the chain answers.
     """
 
     def __init__(
@@ -332,8 +334,6 @@ class Follower:
         except ChainError:
             self._gauge("subnet_chain_reachable", 0)
             raise
-        finally:
-            self._gauge("subnet_chain_stale_seconds", self._chain.stale_for)
         await self.refresh()
         return _BREATH
 

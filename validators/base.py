@@ -352,6 +352,7 @@ class Validator(Actor, ABC):
     def check(self) -> None:
         """Raise ConfigError for settings that can't work; the service calls it after ``load()``."""
         rules = {
+            "stall": self.stall > 0,
             "interval": 0 <= self.interval < float("inf"),
             "deadline": 0 < self.deadline < float("inf"),
             "rounds_at_once": 1 <= self.rounds_at_once <= 1000,

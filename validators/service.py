@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from subnet.errors import ConfigError
 from subnet.health import Health
+from subnet.pulse import Pulse
 from subnet.service import Follower, Loops, Service, load, warn_unread
 from subnet.store import Ledger, Score
 from subnet.types import Hotkey, Netuid
@@ -91,6 +92,8 @@ class ValidatorService(Service):
         book, rounds, truths = await self.prepare()
         log.info("validating", extra={"round": book.next_round, "scores": len(self.scores)})
         self.loops.start("metagraph", self.follower.follow)
+        pulse = Pulse(self._chain, stall=self.validator.stall, health=self.health, metrics=self._metrics)
+        self.loops.start("pulse", pulse.look)
         for mechanism in range(self.validator.mechanisms):
             setter = self._setter(book.ledger, mechanism)
             self.loops.start(f"weights-{mechanism}" if mechanism else "weights", setter.step)

@@ -119,7 +119,8 @@ class WeightSetter:
         )
         self._done: int | None = None  # the epoch whose weights the chain holds
         self._sent: tuple[int, dict[int, int]] | None = None  # the last epoch we sent for, and what
-        self._told: tuple[int, str] | None = None
+        self._told: tuple[int, str] | None = None  # the epoch and reason of the last NotNow
+        self._awaited: int | None = None  # the epoch that was the next one in the last pass
 
     async def step(self) -> float:
         """One pass: set the weights if it is time, then wait for the block to look again."""
@@ -136,7 +137,7 @@ class WeightSetter:
             self._health.well("chain")
             await self._chain.wait_for_block(head + _STRIDE, timeout=STALL)
             return _BREATH
-        self._note_missed(epoch)
+        self._note_missed(epoch, head)
         tempo = (await self._chain.hyperparameters(self._netuid)).tempo
         again = bool(self._commits.open) and await self._commits.follow(head, tempo)
         opens = window(epoch, tempo)
@@ -271,16 +272,23 @@ class WeightSetter:
     async def _held(self) -> dict[int, int]:
         return await held_weights(self._chain, self._netuid, self._hotkey, self._mechanism)
 
-    def _note_missed(self, epoch: int) -> None:
-        """Say so if an epoch ran for which there were weights that the chain never took."""
-        if self._sent is None or epoch <= self._sent[0]:
+    def _note_missed(self, epoch: int, head: int) -> None:
+        """Say so if an epoch ran whose weights the chain never took, or that nobody could send it meanwhile."""
+        awaited, self._awaited = self._awaited, epoch
+        if awaited is None or awaited >= epoch or head < awaited:  # not over; or an owner moved it
             return
-        (sent, _), self._sent = self._sent, None
-        if self._done != sent:
-            self._count("missed")
+        sent, self._sent = self._sent, None
+        if self._done == awaited:
+            return
+        if sent is not None and sent[0] == awaited:
             remedy = "Read why they failed above."
-            self._health.trouble(self._name, f"the epoch of block {sent} ran without our weights", remedy)
-            log.error("weights_missed", extra={"epoch": sent, "remedy": remedy})
+        elif self._told is None or self._told[0] != awaited:
+            remedy = "The chain was out of reach while they were due, or this process halted; name further endpoints."
+        else:  # there was a reason to send none, and that was told
+            return
+        self._count("missed")
+        self._health.trouble(self._name, f"the epoch of block {awaited} ran without our weights", remedy)
+        log.error("weights_missed", extra={"epoch": awaited, "remedy": remedy})
 
     def _count(self, outcome: str) -> None:
         self.counts[outcome] += 1

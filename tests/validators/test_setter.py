@@ -295,6 +295,66 @@ async def test_weights_wait_for_a_chain_that_is_away(bench: Bench) -> None:
     assert len(bench.chain.calls) == 1
 
 
+async def test_what_was_scored_in_an_outage_counts_when_the_chain_is_back_in_the_same_tempo(bench: Bench) -> None:
+    bench.start()
+    await bench.at(103)
+    bench.chain.down = True
+    bench.chain.advance()
+    await until(lambda: bench.loops.failures["weights"] > 1)
+    bench.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]
+    bench.chain.advance(4)
+    bench.chain.down = False
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    await bench.at(113)
+    assert bench.chain.named("set_weights") == [([3], [65535], 0)]
+    assert bench.setter.counts == {"ok": 1}
+
+
+async def test_an_outage_beyond_the_tempo_is_a_missed_one_and_the_next_has_weights(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.start()
+    await bench.at(103)
+    bench.chain.down = True
+    bench.chain.advance()
+    await until(lambda: bench.loops.failures["weights"] > 1)
+    bench.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]
+    bench.chain.advance(8)
+    bench.chain.down = False
+    await bench.at(112)
+    assert [(record.epoch, "reach" in record.remedy) for record in events(caplog, "weights_missed")] == [(110, True)]
+    assert "block 110" in bench.health.troubles[0].reason
+    await bench.at(114)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert bench.health.troubles == []
+    assert bench.chain.named("set_weights") == [([3], [65535], 0)]
+
+
+async def test_an_epoch_that_an_owner_moved_is_not_a_missed_one(bench: Bench) -> None:
+    bench.start()
+    await bench.at(103)
+    bench.chain.tempo = 360
+    await bench.at(112)
+    assert bench.setter.counts == {}
+
+
+async def test_final_weights_are_sent_to_be_waited_for_until_finality(chain: MemoryChain, ledger: Ledger) -> None:
+    heard: list[dict[str, Any]] = []
+    send = chain.set_weights
+
+    async def set_weights(*arguments: Any, **named: Any) -> Included:
+        heard.append(named)
+        return await send(*arguments, **named)
+
+    chain.set_weights = set_weights  # type: ignore[method-assign]
+    bench = Bench(chain, ledger, policy=WeightPolicy(final=True))
+    bench.start()
+    chain.advance(4)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    await bench.loops.stop()
+    assert [named["wait"] for named in heard] == ["finality"]
+
+
 async def test_a_subnet_without_epochs_is_waited_for(bench: Bench) -> None:
     bench.chain.tempo = 0
     bench.start()
