@@ -28,6 +28,7 @@ COMMANDS = {
     "transfer": "Send TAO to an address.",
     "run": "Run a miner or validator: module:Class.",
     "metagraph": "Show a subnet's neurons.",
+    "weights": "Show the weights that the chain holds, or set them by hand.",
     "hyperparameters": "Show or set a subnet's rules.",
     "history": "Show a validator's rounds, scores, weights and failures.",
     "explain-score": "Show why a miner has its weight, down to rounds and receipts.",

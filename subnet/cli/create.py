@@ -33,6 +33,7 @@ from subnet.cli.onchain import (
     short,
     show_fee,
 )
+from subnet.types import tao
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -72,13 +73,16 @@ def command(
     address = None if start is not None else hotkey_address(hotkey, key, wallet)
     if dry_run:
         call = calls.start_call(start or 0) if address is None else calls.register_network(address)
-        show_fee(endpoint, genesis_hash, call, owner, as_json=as_json)
+        price = None if address is None else lambda chain: chain.network_cost()
+        show_fee(endpoint, genesis_hash, call, owner, as_json=as_json, price=price)
         return
 
     async def work(chain: Chain) -> dict[str, Any]:
         result: dict[str, Any] = {"netuid": start}
         if address is not None:
-            confirm(f"Create a subnet, locking 1,000 TAO or more, its hotkey {address}?", endpoint, yes=yes)
+            question = f"Create a subnet for {tao(await chain.network_cost())} TAO, its hotkey {address}?"
+            call = calls.register_network(address)
+            await confirm(chain, question, endpoint, yes=yes, call=call, key=owner)
             created = await chain.register_network(owner, address)
             result = {"netuid": created.netuid, "hotkey": address, "block": created.block, "fee_rao": created.fee}
             typer.echo(f"Subnet {created.netuid} created in block {created.block}.", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,8 +21,9 @@ from subnet.cli.common import (
     Wallet,
     print_json,
 )
-from subnet.cli.onchain import Yes, coldkey, confirm, on_chain
+from subnet.cli.onchain import DryRun, Yes, coldkey, confirm, may_spend, on_chain
 from subnet.errors import ConfigError
+from subnet.types import tao
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -65,6 +66,7 @@ def command(
     wallet: Wallet = None,
     password_file: PasswordFile = None,
     yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
     verbose: Verbose = False,
     log_json: LogJson = False,
@@ -75,16 +77,26 @@ def command(
     Times are in blocks, shares of 65535, amounts in RAO.
     """
     changes = parse(change or [])
+    if dry_run and not changes:
+        raise ConfigError("--dry-run shows what --set would cost", remedy="Add --set NAME=VALUE, or leave it out.")
+    if changes and not dry_run:
+        may_spend(endpoint, yes=yes)
     signer = coldkey(key, wallet, password_file) if changes else None
 
     async def work(chain: Chain) -> dict[str, Any]:
+        if signer is not None and dry_run:
+            return await _priced(chain, signer, netuid, changes)
         if signer is not None:
-            confirm(f"Set {', '.join(changes)} of subnet {netuid}?", endpoint, yes=yes)
+            question = f"Set {', '.join(f'{name}={value}' for name, value in changes.items())} of subnet {netuid}?"
+            await confirm(chain, question, endpoint, yes=yes)
             for name, value in changes.items():
                 await _set(chain, signer, netuid, name, value)
         return dataclasses.asdict(await chain.hyperparameters(netuid))
 
     shown = on_chain(endpoint, genesis_hash, work)
+    if dry_run and not as_json:
+        typer.echo(f"Nothing was sent. {', '.join(changes)} would cost fees of {tao(shown['fee_rao'])} TAO.")
+        return
     if as_json:
         print_json(shown)
         return
@@ -93,16 +105,34 @@ def command(
         typer.echo(f"{name:{width}}  {str(value).lower() if isinstance(value, bool) else value}")
 
 
-async def _set(chain: Chain, signer: Keypair, netuid: int, name: str, value: int | bool) -> None:
-    from subnet.keys import public_key_of
+async def _priced(chain: Chain, signer: Keypair, netuid: int, changes: Mapping[str, int | bool]) -> dict[str, Any]:
+    """What --dry-run says: each call, and the fees of all together."""
+    from subnet.chain.calls import Call, sudo
 
+    as_root, fee, told = await _is_sudo(chain, signer), 0, []
+    for name, value in changes.items():
+        function, argument = SETTERS[name]
+        call = Call("AdminUtils", function, {"netuid": netuid, argument: value})
+        found = await chain.estimate(sudo(call) if as_root else call, signer)
+        fee += found.fee
+        told.append(found.call)
+    return {"dry_run": True, "calls": told, "fee_rao": fee}
+
+
+async def _set(chain: Chain, signer: Keypair, netuid: int, name: str, value: int | bool) -> None:
     call, argument = SETTERS[name]
     params = {"netuid": netuid, argument: value}
-    sudo = await chain.query("Sudo", "Key")
-    if sudo and public_key_of(sudo) == signer.public_key:
+    if await _is_sudo(chain, signer):
         await chain.sudo(signer, "AdminUtils", call, params)
     else:
         await chain.submit("AdminUtils", call, params, signer)
+
+
+async def _is_sudo(chain: Chain, signer: Keypair) -> bool:
+    from subnet.keys import public_key_of
+
+    sudo = await chain.query("Sudo", "Key")
+    return bool(sudo) and public_key_of(sudo) == signer.public_key
 
 
 def parse(pairs: Sequence[str]) -> dict[str, int | bool]:

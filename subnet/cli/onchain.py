@@ -12,15 +12,22 @@ from urllib.parse import urlsplit
 import typer
 
 from subnet.cli.common import print_json
-from subnet.errors import ConfigError
+from subnet.errors import ConfigError, Declined
 from subnet.types import Hotkey, tao
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
 
-    from subnet.chain import Call, Chain
+    from subnet.chain import Call, Chain, Estimate
 
 T = TypeVar("T")
+
+PUBLIC = {
+    "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03": "finney",
+    "0x8f9cf856bf558a14440e75569c9e58594757048d7b3a84b5d25f6bd978263105": "test",
+}
+"""Genesis hashes of networks where what is spent has a price, or annoys others, wherever their node runs."""
+_UNASKED = "Add --yes if that is meant, or --dry-run to see what it costs."
 
 HotkeyChoice = Annotated[
     str | None,
@@ -46,14 +53,28 @@ def on_chain(endpoint: str, genesis_hash: str | None, work: Callable[[Chain], Aw
     return asyncio.run(main())
 
 
-def show_fee(endpoint: str, genesis_hash: str | None, call: Call, key: Keypair, *, as_json: bool) -> None:
-    """What --dry-run prints: the call's fee and nonce. Nothing is signed or sent."""
-    found = on_chain(endpoint, genesis_hash, lambda chain: chain.estimate(call, key))
+def show_fee(
+    endpoint: str,
+    genesis_hash: str | None,
+    call: Call,
+    key: Keypair,
+    *,
+    as_json: bool,
+    price: Callable[[Chain], Awaitable[int]] | None = None,
+) -> None:
+    """What --dry-run prints: the call's fee and nonce, and the ``price`` in RAO that it has beside. Nothing is
+    signed or sent."""
+
+    async def ask(chain: Chain) -> tuple[Estimate, int | None]:
+        return await chain.estimate(call, key), None if price is None else await price(chain)
+
+    found, paid = on_chain(endpoint, genesis_hash, ask)
     if as_json:
         cost = {"fee_rao": found.fee, "nonce": found.nonce, "data": found.data}
-        print_json({"dry_run": True, "call": found.call} | cost)
+        print_json({"dry_run": True, "call": found.call} | cost | ({} if paid is None else {"price_rao": paid}))
     else:
-        typer.echo(f"Nothing was sent. {found.call} would cost a fee of {tao(found.fee)} TAO.")
+        beside = "" if paid is None else f"{tao(paid)} TAO and "
+        typer.echo(f"Nothing was sent. {found.call} would cost {beside}a fee of {tao(found.fee)} TAO.")
 
 
 def coldkey(key: str | None, wallet: str | None, password_file: str | None = None) -> Keypair:
@@ -110,13 +131,25 @@ def _is_loopback(host: str) -> bool:
 def may_spend(endpoint: str, *, yes: bool) -> None:
     """Before anything is connected: ConfigError where money is real, nobody said --yes and nobody can be asked."""
     if not (yes or is_local(endpoint) or sys.stdin.isatty()):
-        raise ConfigError(f"this spends real money on {endpoint}", remedy="Add --yes if that is meant.")
+        raise ConfigError(f"this spends real money on {endpoint}", remedy=_UNASKED)
 
 
-def confirm(question: str, endpoint: str, *, yes: bool) -> None:
-    """Ask before spending on a network that is not on this machine; typer.Abort at a no."""
-    if not (yes or is_local(endpoint)):
-        typer.confirm(f"{question} ({endpoint})", abort=True, err=True)
+async def confirm(
+    chain: Chain, question: str, endpoint: str, *, yes: bool, call: Call | None = None, key: Keypair | None = None
+) -> None:
+    """Ask before spending, unless --yes was given or the chain is a local one; the fee of ``call`` is told.
+
+    A node of a public network is asked about also where it runs on this machine. Raises Declined at a no, and
+    ConfigError where nobody can be asked.
+    """
+    network = PUBLIC.get(chain.genesis_hash)
+    if yes or (is_local(endpoint) and network is None):
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"this spends real money on {network or endpoint}", remedy=_UNASKED)
+    fee = "" if call is None or key is None else f" The fee is {tao((await chain.estimate(call, key)).fee)} TAO."
+    if not typer.confirm(f"{question}{fee} ({network or endpoint})", err=True):
+        raise Declined("nothing was sent")
 
 
 def short(address: str) -> str:

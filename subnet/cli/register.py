@@ -56,14 +56,15 @@ def command(
     if not dry_run:
         may_spend(endpoint, yes=yes)
     payer, address = coldkey(key, wallet, password_file), hotkey_address(hotkey, key, wallet)
+    call = calls.burned_register(netuid, address)
     if dry_run:
-        call = calls.burned_register(netuid, address)
-        show_fee(endpoint, genesis_hash, call, payer, as_json=as_json)
+        show_fee(endpoint, genesis_hash, call, payer, as_json=as_json, price=lambda chain: chain.burn(netuid))
         return
 
     async def work(chain: Chain) -> dict[str, Any]:
         burn = (await chain.hyperparameters(netuid)).burn
-        confirm(f"Register {address} on subnet {netuid} for {tao(burn)} TAO?", endpoint, yes=yes)
+        question = f"Register {address} on subnet {netuid} for {tao(burn)} TAO?"
+        await confirm(chain, question, endpoint, yes=yes, call=call, key=payer)
         included = await chain.burned_register(payer, netuid, address)
         uid = await chain.uid(netuid, address)
         return {

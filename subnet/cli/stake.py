@@ -71,7 +71,8 @@ def command(
 
     async def work(chain: Chain) -> dict[str, Any]:
         doing = f"Take {tao(sum_)} alpha back from" if remove else f"Stake {tao(sum_)} TAO on"
-        confirm(f"{doing} {address} on subnet {netuid}?", endpoint, yes=yes)
+        question = f"{doing} {address} on subnet {netuid}?"
+        await confirm(chain, question, endpoint, yes=yes, call=call, key=payer)
         included = await chain.send(call, payer)
         return {
             "netuid": netuid,

@@ -61,7 +61,7 @@ def command(
         return
 
     async def work(chain: Chain) -> dict[str, Any]:
-        confirm(f"Send {tao(sum_)} TAO to {address}?", endpoint, yes=yes)
+        await confirm(chain, f"Send {tao(sum_)} TAO to {address}?", endpoint, yes=yes, call=call, key=payer)
         included = await chain.send(call, payer)
         return {
             "to": address,

@@ -12,6 +12,7 @@ import pytest_asyncio
 from aiohttp import ClientSession
 
 from subnet.chain import Chain
+from subnet.cli.onchain import PUBLIC
 from subnet.errors import ChainError
 from subnet.keys import load_key
 from subnet.types import Block, Netuid, Rao, rao
@@ -25,10 +26,6 @@ NEEDED = rao(7_000)
 """What the key must have: most of it is locked by the subnet and staked, none of it comes back."""
 SUBNET_ABSENT = {"SubnetNotExists", "SubNetworkDoesNotExist", "SubnetDoesNotExist", "MechanismDoesNotExist"}
 UNREGISTERED = {"HotKeyNotRegisteredInNetwork", "HotKeyNotRegisteredInSubNet"}
-PUBLIC = {  # genesis hashes of networks where what the tests spend has a price, or annoys others
-    "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03": "finney",
-    "0x8f9cf856bf558a14440e75569c9e58594757048d7b3a84b5d25f6bd978263105": "test",
-}
 
 
 @dataclass(frozen=True)

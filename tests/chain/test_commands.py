@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,16 @@ import pytest
 import typer
 from rich.console import Console
 
+from subnet.chain import Call, Estimate, calls
 from subnet.cli import main, onchain
 from subnet.cli.metagraph import table
 from subnet.cli.stake import parse_tao
 from subnet.devnet import Devnet, devnet
-from subnet.errors import ConfigError, KeyfileError
+from subnet.errors import ConfigError, Declined, KeyfileError
 from subnet.keys import load_key
-from subnet.types import AxonInfo, Block, Coldkey, Hotkey, Metagraph, Netuid
+from subnet.types import AxonInfo, Block, Coldkey, Hotkey, Metagraph, Netuid, Rao
 
+GENESIS = Path(__file__).parents[2] / "examples" / "genesis.toml"
 ALICE, BOB = (load_key(uri).ss58_address for uri in ("//Alice", "//Bob"))
 
 
@@ -61,13 +64,14 @@ def test_a_subnet_by_hand(node: Devnet, capsys: pytest.CaptureFixture[str], monk
     back = ("stake", "2.5", "--remove", "--key", "//Bob", "-n", netuid)
     for command in (back, ("transfer", ALICE, "2.5", "--key", "//Bob")):
         wanted = data(capsys, *command, "--dry-run")
-        assert (wanted["dry_run"], wanted["fee_rao"] > 0) == (True, True)
+        assert (wanted["dry_run"], wanted["fee_rao"] > 0, "price_rao" in wanted) == (True, True, False)
         done = data(capsys, *command)
         assert (done["fee_rao"], done["amount_rao"]) == (wanted["fee_rao"], 2_500_000_000)
     for command in (("create",), ("create", "--start", netuid), ("register", "-n", netuid)):
         code, out, _ = run(capsys, *command, "--key", "//Dave", "--dry-run")
         assert code == 0
         assert "Nothing was sent" in out
+        assert ("TAO and a fee" in out) == ("--start" not in command)
 
     shown = data(capsys, "metagraph", "-n", netuid)
     assert [neuron["hotkey"] for neuron in shown["neurons"]] == [ALICE, BOB, miner["hotkey"]]
@@ -109,7 +113,14 @@ def test_a_subnet_is_never_assumed(command: tuple[str, ...], capsys: pytest.Capt
     assert "--netuid" in err
 
 
-SPENDING = [("create",), ("register", "-n", "1"), ("stake", "1", "-n", "1"), ("transfer", BOB, "1")]
+SPENDING = [
+    ("create",),
+    ("register", "-n", "1"),
+    ("stake", "1", "-n", "1"),
+    ("transfer", BOB, "1"),
+    ("hyperparameters", "-n", "1", "-s", "tempo=10"),
+    ("weights", "-n", "1", "-s", "1=1"),
+]
 
 
 @pytest.mark.parametrize("command", SPENDING)
@@ -119,12 +130,90 @@ def test_a_real_network_is_not_spent_on_unasked(command: tuple[str, ...], capsys
     assert "--yes" in err
 
 
-def test_a_no_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(typer, "confirm", lambda *_, **__: (_ for _ in ()).throw(typer.Abort()))
-    onchain.confirm("Spend?", "ws://localhost:9944", yes=False)
-    onchain.confirm("Spend?", "wss://entrypoint.invalid", yes=True)
-    with pytest.raises(typer.Abort):
-        onchain.confirm("Spend?", "wss://entrypoint.invalid", yes=False)
+class Node:
+    """A chain of this genesis, which tells every fee."""
+
+    def __init__(self, genesis_hash: str) -> None:
+        self.genesis_hash = genesis_hash
+
+    async def estimate(self, call: Call, key: object) -> Estimate:
+        return Estimate(str(call), "0x", ALICE, 0, Rao(1_500_000), 0, 0)
+
+
+FINNEY, OTHER = next(iter(onchain.PUBLIC)), "0x" + "12" * 32
+
+
+@pytest.mark.parametrize(
+    ("genesis", "endpoint", "yes", "asks"),
+    [
+        (OTHER, "ws://localhost:9944", False, False),
+        (OTHER, "wss://entrypoint.invalid", True, False),
+        (OTHER, "wss://entrypoint.invalid", False, True),
+        (FINNEY, "ws://localhost:9944", False, True),
+        (FINNEY, "ws://localhost:9944", True, False),
+    ],
+)
+async def test_who_is_asked_and_a_no_is_a_no(
+    genesis: str, endpoint: str, yes: bool, asks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real network's node on this machine spends real money all the same."""
+    asked: list[str] = []
+    monkeypatch.setattr(typer, "confirm", lambda question, **_: asked.append(question))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    node: Any = Node(genesis)
+    call, key = calls.transfer(BOB, 1), load_key("//Alice")
+    if not asks:
+        await onchain.confirm(node, "Spend?", endpoint, yes=yes, call=call, key=key)
+        assert asked == []
+        return
+    with pytest.raises(Declined):
+        await onchain.confirm(node, "Spend?", endpoint, yes=yes, call=call, key=key)
+    assert "The fee is 0.0015 TAO" in asked[0]
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    with pytest.raises(ConfigError, match="real money") as caught:
+        await onchain.confirm(node, "Spend?", endpoint, yes=yes)
+    assert "--yes" in caught.value.remedy
+
+
+@pytest.mark.e2e
+@pytest.mark.subnet_chain(genesis=GENESIS)
+def test_rules_and_weights_by_hand(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, subnet_chain: Devnet
+) -> None:
+    monkeypatch.setenv("SUBNET_ENDPOINT", subnet_chain.url)
+    mine = ("-n", "1", "--key", "//Bob//validator")
+    wanted = data(capsys, "weights", *mine, "-s", "2=1", "-s", "3=0.5", "--dry-run")
+    assert (wanted["dry_run"], wanted["fee_rao"]) == (True, 0)
+    shown = ("weights", "-n", "1", "--validator", "1")
+    before = data(capsys, *shown)["validators"][0]["weights"]
+    assert before != wanted["weights"]
+    done = data(capsys, "weights", *mine, "-s", "2=1", "-s", "3=0.5")
+    assert done["weights"] == wanted["weights"]
+    held = data(capsys, *shown)["validators"]
+    assert (held[0]["weights"], held[0]["shares"]["2"]) == ({"2": 65535, "3": 32768}, pytest.approx(2 / 3, abs=1e-4))
+    assert "2=0.6667 3=0.3333" in run(capsys, "weights", "-n", "1")[1]
+    for bad, words in (
+        ("1=1", "itself"),
+        ("9=1", "no uid 9"),
+        ("2=x", "no share"),
+        ("2=-1", "no share"),
+        ("x=1", "uid"),
+    ):
+        code, _, err = run(capsys, "weights", *mine, "-s", bad)
+        assert (code, words in err) == (2, True), err
+    assert run(capsys, "weights", "-n", "1", "--key", "//Ferdie", "-s", "2=1")[0] == 25
+    assert (
+        run(capsys, "weights", "-n", "1", "--dry-run")[0]
+        == run(capsys, "hyperparameters", "-n", "1", "--dry-run")[0]
+        == 2
+    )
+
+    rules = ("hyperparameters", "-n", "1", "--key", "//Alice", "-s", "tempo=11", "-s", "kappa=1")
+    priced = data(capsys, *rules, "--dry-run")
+    assert (len(priced["calls"]), priced["fee_rao"] > 0) == (2, True)
+    assert data(capsys, "hyperparameters", "-n", "1")["tempo"] == 10
+    assert "Nothing was sent" in run(capsys, *rules, "--dry-run")[1]
+    assert data(capsys, *rules)["tempo"] == 11
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conformance_base import NEEDED, PUBLIC, why_not
+from conformance_base import NEEDED, why_not
+
+from subnet.cli.onchain import PUBLIC
 
 RICH = int(NEEDED)
 
