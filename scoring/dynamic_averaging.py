@@ -251,7 +251,7 @@ class DynamicModelAveraging:
         unit = self._finest * RATIO ** (SCALES // 2)
         if unit == 0:  # before the first error
             unit = float(np.ptp(pending[awake])) if some else 0.0
-            unit = unit or 1.0
+            unit = unit if unit > _LEAST else 1.0
         if self._regressions is not None:
             corrected = spread = np.zeros(self._k + 1)
             if some:

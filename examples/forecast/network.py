@@ -148,6 +148,9 @@ class Network:
             return None
         synthesis = self._synthesised(answers)
         stakes, table = self._reported(step, reports)
+        table[:, ~np.isfinite(synthesis.inferences.flat())] = (
+            np.nan
+        )  # of who gave us nothing, others' word is not enough
         if not np.isfinite(table).any():
             return None
         bundles = ValueBundle.of_flat(table, MAX_INFERERS, MAX_FORECASTERS)
@@ -248,6 +251,8 @@ class Network:
         split = outcome.split
         scores: dict[Hotkey, float] = {}
         both = split.inferers + split.forecasters
+        if both <= 0:  # the reports left nothing to share by: nobody is judged
+            return {}
         there = np.isfinite(answers.forecasts).any(axis=1)
         weights, forecasting = synthesis.weights, np.where(there, 1.0, np.nan)
         tasks = (
@@ -255,9 +260,7 @@ class Network:
             (self.forecasters, split.forecasters, weights[MAX_INFERERS:], forecasting, answers.forecaster_seats),
         )
         for roster, part, weight, values, seat in tasks:
-            pay = (
-                part / both * shared(_parts(weight, values, seat), values, seat) if both > 0 else np.zeros(len(values))
-            )
+            pay = part / both * shared(_parts(weight, values, seat), values, seat)
             for hotkey, place in roster.places.items():
                 if np.isfinite(values[place]):
                     scores[hotkey] = scores.get(hotkey, 0.0) + float(pay[place])

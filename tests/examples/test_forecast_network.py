@@ -12,6 +12,7 @@ import pytest
 from subnet.errors import ConfigError
 from subnet.examples.forecast.memory import restore, save
 from subnet.examples.forecast.network import Learned, Network
+from subnet.examples.forecast.protocol import Losses as Reported
 from subnet.examples.forecast.protocol import Opened
 from subnet.examples.forecast.roster import Roster
 from subnet.examples.forecast.topic import KNOWN, Topic, series
@@ -197,6 +198,23 @@ def test_a_reputer_that_lies_is_listened_to_less_and_moves_little() -> None:
     assert learned is not None
     assert learned.reputers[Hotkey("5Liar")] < min(learned.reputers[Hotkey(f"5V{i}")] for i in range(3))
     assert learned.scores[Hotkey("long")] > learned.scores[Hotkey("naive")]
+
+
+def test_of_who_gave_no_answer_another_reputers_word_is_not_enough() -> None:
+    network = Network(UNIT)
+
+    def expecting(step: int, network: Network) -> dict[Hotkey, dict[str, float]]:
+        return {Hotkey("forecaster"): {"long": -1.0, "naive": 0.0}} if step < 14 else {}
+
+    run(miners(14), expecting, network=network)
+    opened = {Hotkey(name): Opened(salt=b"", value=float(said[13])) for name, said in miners(14).items()}
+    mine = network.report(14, opened, 21.0)
+    assert mine is not None
+    theirs = Reported(inferers=mine.inferers, forecasters=mine.forecasters, losses=np.full(mine.losses.size, -1.0))
+    learned = network.learn(14, opened, 21.0, {VALIDATOR: (1.0, mine), Hotkey("5Liar"): (100.0, theirs)})
+    assert learned is not None
+    assert not np.isfinite(learned.outcome.losses.forecasters).any()
+    assert sum(learned.scores.values()) == pytest.approx(1.0)
 
 
 def test_absent_miners_are_not_paid_and_a_step_without_inferences_is_none() -> None:

@@ -231,6 +231,14 @@ def test_extreme_streams_stay_finite(truths: Floats, forecasts: Floats) -> None:
     assert low - 10 * (high - low) - 1 <= predictions[-1] <= high + 10 * (high - low) + 1
 
 
+def test_first_forecasts_that_differ_by_next_to_nothing_are_no_unit() -> None:
+    model = DynamicModelAveraging(3)
+    for truth in (25.0, 24.0, 23.0):
+        assert math.isfinite(model.predict([0.0, 5e-324, -5e-324]))
+        model.learn(truth)
+    assert np.isfinite(model.weights).all()
+
+
 def test_after_an_outlier_it_is_soon_itself_again() -> None:
     truths, forecasts = regimes(3, 300)
     hurt = truths.copy()
