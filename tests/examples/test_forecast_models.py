@@ -52,7 +52,6 @@ def test_the_naive_ones_repeat() -> None:
 def test_a_boosting_of_another_seed_is_another_model() -> None:
     history = series()[:KNOWN]
     assert Boosting(1).forecast(history) != Boosting(2).forecast(history)
-    assert Boosting(1).forecast(history) == Boosting(1).forecast(history)
 
 
 @pytest.mark.parametrize("history", [np.zeros(59), np.array([1.0] * 80 + [np.nan])])
