@@ -84,6 +84,21 @@ def load(
     return Loaded(Settings(**values), origins)
 
 
+def check_name(name: str) -> None:
+    """ConfigError for what is no setting, with the one that may have been meant."""
+    known = [info.name for info in msgspec.structs.fields(Settings)]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        raise ConfigError(f"there is no setting {name!r}; {hint}")
+
+
+def convert(name: str, text: str) -> Any:
+    """A setting's value from its text, as the environment gives it. Raises ConfigError."""
+    kinds = {info.name: info.type for info in msgspec.structs.fields(Settings)}
+    return _convert(name, text, kinds[name], Origin("environment", name))
+
+
 def _first(
     name: str, flags: Mapping[str, Any], environ: Mapping[str, str], table: Mapping[str, Any], filename: str
 ) -> tuple[Any, Origin]:
@@ -124,12 +139,11 @@ def _read_file(path: str | Path | None, environ: Mapping[str, str]) -> tuple[str
         raise ConfigError(f"{file}: larger than {MAX_FILE} bytes; this is no settings file")
     try:
         table = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{file}: {error}") from error
-    known = [info.name for info in msgspec.structs.fields(Settings)]
     for name in table:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"{file}: there is no setting {name!r}; {hint}")
+        try:
+            check_name(name)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error.message}") from None
     return str(file), table

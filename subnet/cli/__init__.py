@@ -38,9 +38,12 @@ COMMANDS = {
     "simulate": "Run a scoring rule against attackers, on a virtual clock.",
     "simulate-placement": "Compare placement policies on a day of nodes that come and go.",
     "synthesis": "Run one epoch of Allora's inference synthesis on a case file.",
+    "config": "Show settings and where each came from; write subnet.toml.",
+    "completion": "Print the completion of bash, zsh or fish.",
     "explain": "Say what an error code means and what to do.",
 }
 SERVICES = frozenset({"chain", "run"})  # they go on for hours: their log shows INFO unasked
+WITHOUT_SETTINGS = frozenset({"completion", "config", "explain", "new"})  # they work where subnet.toml is broken
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
@@ -90,7 +93,7 @@ def _call(name: str, args: list[str]) -> int:
     from subnet.cli.building import build, defaults
 
     command = build(name)
-    chosen = defaults(command, config.load().chosen())
+    chosen = {} if name in WITHOUT_SETTINGS else defaults(command, config.load().chosen())
     try:
         ended = command.main(args, prog_name=f"subnet {name}", default_map=chosen, standalone_mode=False)
     except SystemExit as end:

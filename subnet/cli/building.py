@@ -1,6 +1,6 @@
 """What the dispatcher and those who walk all commands share: a command's module as a typer command.
 
-A module of the table holds ``command``, or ``COMMANDS``: its subcommands by name, as in ``subnet wallet
+A module of the table holds ``command``, or ``SUBCOMMANDS``: its subcommands by name, as in ``subnet wallet
 create``. Either is built here, with the settings (subnet.config) as defaults of the options that bear their
 names, and with its log set up before it runs.
 """
@@ -26,7 +26,7 @@ def build(name: str) -> Any:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    subcommands: Mapping[str, Callable[..., Any]] = getattr(module, "COMMANDS", {})
+    subcommands: Mapping[str, Callable[..., Any]] = getattr(module, "SUBCOMMANDS", {})
     if not subcommands:
         app.command(name)(_prepared(name, module.command))
         return get_command(app)
@@ -43,6 +43,13 @@ def leaves(name: str) -> Iterator[tuple[str, Any]]:
         yield f"{name} {word}", command
     if not subcommands_of(built):
         yield name, built
+
+
+def functions(name: str) -> dict[str, Callable[..., Any]]:
+    """The functions behind :func:`leaves`, by the same words."""
+    module = importlib.import_module(module_of(name))
+    subcommands: Mapping[str, Callable[..., Any]] = getattr(module, "SUBCOMMANDS", {})
+    return {f"{name} {word}": one for word, one in subcommands.items()} or {name: module.command}
 
 
 def subcommands_of(command: Any) -> dict[str, Any]:

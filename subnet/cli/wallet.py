@@ -145,7 +145,7 @@ def list_(as_json: Json = False, verbose: Verbose = False, log_json: LogJson = F
             typer.echo(f"  {kind:16}  {key['address'] or '?':48}  {state}{exposed}")
 
 
-COMMANDS: Mapping[str, Callable[..., Any]] = {"create": create, "import": import_, "list": list_}
+SUBCOMMANDS: Mapping[str, Callable[..., Any]] = {"create": create, "import": import_, "list": list_}
 
 
 def _imported(data: bytes, password_file: str | None) -> tuple[Keypair, bytes, bytes]:

@@ -97,7 +97,7 @@ def test_under_json_a_wrong_use_of_any_command_is_an_object(name: str, capsys: p
 
 def test_every_file_of_a_command_is_in_the_table() -> None:
     folder = Path(cli.__file__).parent
-    starts = ("\ndef command(", "\nasync def command(", "\nCOMMANDS: ")
+    starts = ("\ndef command(", "\nasync def command(", "\nSUBCOMMANDS: ")
     files = {f.stem for f in folder.glob("*.py") if any(start in f.read_text() for start in starts)}
     assert {f"subnet.cli.{file}" for file in files} == set(map(cli.module_of, cli.COMMANDS))
 
