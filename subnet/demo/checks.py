@@ -29,38 +29,30 @@ class Check(msgspec.Struct, frozen=True):
 
 def run(record: Record) -> list[Check]:
     """All checks, in the order in which they are shown."""
+    (weak,), (guessing,) = record.of_role(Role.WEAK), record.of_role(Role.RANDOM)
     return [
-        _epochs(record),
-        *[_good_above_weak(record, good) for good in record.of_role(Role.GOOD)],
-        *[_weak_above_random(record)],
+        epochs_passed(record),
+        *[above(record, good, weak, GOOD_OVER_WEAK) for good in record.of_role(Role.GOOD)],
+        above(record, weak, guessing, WEAK_OVER_RANDOM),
         *[_copier_below_copied(record, copier) for copier in record.of_role(Role.COPIER)],
         *[check for reborn in record.of_role(Role.REBORN) for check in _reborn(record, reborn)],
         books_agree(record),
     ]
 
 
-def _epochs(record: Record) -> Check:
+def epochs_passed(record: Record) -> Check:
+    """Enough of them, whoever they paid."""
     count = len(record.epochs)
     return Check("epochs", count >= EPOCHS, f"{count} passed, {len(record.paid_epochs)} of them paid miners")
 
 
-def _good_above_weak(record: Record, good: Actor) -> Check:
-    weak = max(record.emission(a.name) for a in record.of_role(Role.WEAK))
-    mine = record.emission(good.name)
+def above(record: Record, more: Actor, less: Actor, factor: float) -> Check:
+    """The one earned at least ``factor`` times what the other did, and anything at all."""
+    mine, theirs = record.emission(more.name), record.emission(less.name)
     return Check(
-        f"{good.name} above weak",
-        mine > 0 and mine >= GOOD_OVER_WEAK * weak,
-        f"{in_alpha(mine)} against {in_alpha(weak)}: {times(mine, weak)} (at least x{GOOD_OVER_WEAK:g})",
-    )
-
-
-def _weak_above_random(record: Record) -> Check:
-    weak = min(record.emission(a.name) for a in record.of_role(Role.WEAK))
-    chance = max(record.emission(a.name) for a in record.of_role(Role.RANDOM))
-    return Check(
-        "weak above random",
-        weak > 0 and weak >= WEAK_OVER_RANDOM * chance,
-        f"{in_alpha(weak)} against {in_alpha(chance)}: {times(weak, chance)} (at least x{WEAK_OVER_RANDOM:g})",
+        f"{more.name} above {less.name}",
+        mine > 0 and mine >= factor * theirs,
+        f"{in_alpha(mine)} against {in_alpha(theirs)}: {times(mine, theirs)} (at least x{factor:g})",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from subnet.demo.checks import EPOCHS, Check, books_agree, in_alpha, percent, times
+from subnet.demo.checks import Check, above, books_agree, epochs_passed, in_alpha, percent
 from subnet.demo.forecast_record import ForecastRecord, Step
 from subnet.demo.record import Actor, Role
 
@@ -25,8 +25,8 @@ def run(record: ForecastRecord) -> list[Check]:
     """All checks, in the order in which they are shown."""
     (naive,) = record.of_role(Role.WEAK)
     return [
-        _epochs(record),
-        *[_model_above_naive(record, model, naive) for model in record.of_role(Role.GOOD)],
+        epochs_passed(record),
+        *[above(record, model, naive, MODEL_OVER_NAIVE) for model in record.of_role(Role.GOOD)],
         *[_copier_gains_nothing(record, copier) for copier in record.of_role(Role.COPIER)],
         *[_useless_below_models(record, useless) for useless in record.of_role(Role.USELESS)],
         *_network(record),
@@ -43,20 +43,6 @@ def rmse(steps: Sequence[Step], miner: str | None = None) -> float:
         if value is not None and step.truth is not None:
             errors.append((value - step.truth) ** 2)
     return math.sqrt(sum(errors) / len(errors)) if errors else math.nan
-
-
-def _epochs(record: ForecastRecord) -> Check:
-    count = len(record.epochs)
-    return Check("epochs", count >= EPOCHS, f"{count} passed, {len(record.paid_epochs)} of them paid miners")
-
-
-def _model_above_naive(record: ForecastRecord, model: Actor, naive: Actor) -> Check:
-    mine, theirs = record.emission(model.name), record.emission(naive.name)
-    return Check(
-        f"{model.name} above {naive.name}",
-        mine > 0 and mine >= MODEL_OVER_NAIVE * theirs,
-        f"{in_alpha(mine)} against {in_alpha(theirs)}: {times(mine, theirs)} (at least x{MODEL_OVER_NAIVE:g})",
-    )
 
 
 def _copier_gains_nothing(record: ForecastRecord, copier: Actor) -> Check:
