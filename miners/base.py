@@ -53,6 +53,10 @@ class Miner(Actor):
         super().attach(hotkey, metagraph)
         self._anyone_permitted = bool(metagraph.validator_permit.any())
 
+    async def close(self) -> None:
+        """Give back what :meth:`load` took. Called once, after the last request that this miner answers."""
+        return
+
     def admit(self, caller: Hotkey, synapse: type[Synapse[Any]]) -> Neuron | None:
         """The caller's neuron, if it is served; raises NotPermitted if not. Override to decide otherwise.
 

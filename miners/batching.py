@@ -13,17 +13,15 @@ time is over, its own time-out: the others' batch goes on.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
-from weakref import WeakKeyDictionary, finalize
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary, finalize, ref
 
 from subnet.auth import Caller
 from subnet.errors import DeclarationError
+from subnet.miners.batches import Batches
 from subnet.synapse import Message, Synapse
-from subnet.threads import Threads
 
 M = TypeVar("M")
 S = TypeVar("S", bound=Synapse[Any])
@@ -45,15 +43,14 @@ def batched(*, max_size: int, max_wait: float) -> Callable[[Many[M, S, R]], One[
 
     def decorate(function: Many[M, S, R]) -> One[M, S, R]:
         synapse, reply = _annotations(function)
-        batches: WeakKeyDictionary[Any, _Batches] = WeakKeyDictionary()
+        batches: WeakKeyDictionary[Any, Batches[tuple[S, Caller], R]] = WeakKeyDictionary()
 
         async def handler(self: M, request: S, caller: Caller) -> R:
             mine = batches.get(self)
             if mine is None:
-                mine = batches[self] = _Batches(function, max_size, max_wait)
-                finalize(self, mine.threads.stop)
-            reply: R = await mine.ask(self, request, caller)
-            return reply
+                mine = batches[self] = Batches(_listed(function, self), max_size, max_wait)
+                finalize(self, mine.stop)
+            return await mine.ask((request, caller))
 
         handler.__name__, handler.__qualname__ = function.__name__, function.__qualname__
         handler.__doc__, handler.__module__ = function.__doc__, function.__module__
@@ -62,6 +59,26 @@ def batched(*, max_size: int, max_wait: float) -> Callable[[Many[M, S, R]], One[
         return handler
 
     return decorate
+
+
+def _listed(function: Many[M, S, R], miner: M) -> Callable[[list[tuple[S, Caller]]], Any]:
+    """``function`` of a list of pairs. It holds the miner weakly, or a miner would never be given up."""
+    held = ref(miner)
+
+    def arguments(pairs: list[tuple[S, Caller]]) -> tuple[M, list[S], list[Caller]]:
+        mine = held()
+        assert mine is not None  # noqa: S101 - whoever asks holds it
+        return mine, [request for request, _ in pairs], [caller for _, caller in pairs]
+
+    async def on_the_loop(pairs: list[tuple[S, Caller]]) -> Any:
+        return await cast("Any", function)(*arguments(pairs))
+
+    def in_a_thread(pairs: list[tuple[S, Caller]]) -> Any:
+        return function(*arguments(pairs))
+
+    listed: Callable[..., Any] = on_the_loop if inspect.iscoroutinefunction(function) else in_a_thread
+    listed.__name__, listed.__qualname__ = function.__name__, function.__qualname__
+    return listed
 
 
 def _annotations(function: Callable[..., Any]) -> tuple[type, type]:
@@ -95,84 +112,3 @@ def _elements(annotation: Any) -> list[type]:
     (inner,) = get_args(annotation)
     members = [inner] if isinstance(inner, type) else list(get_args(inner))
     return members if all(isinstance(one, type) for one in members) else []
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    """A request that has not been answered."""
-
-    request: Any
-    caller: Caller
-    since: float
-    reply: asyncio.Future[Any]
-
-
-class _Batches:
-    """What waits at one method of one miner, and the task that works it off."""
-
-    def __init__(self, function: Callable[..., Any], max_size: int, max_wait: float) -> None:
-        self.threads = Threads(1, f"batch-{function.__name__}")
-        self._function, self._max_size, self._max_wait = function, max_size, max_wait
-        self._waiting: list[_Waiting] = []
-        self._full = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        if not inspect.iscoroutinefunction(function):
-            self.threads.start()
-
-    async def ask(self, miner: Any, request: Any, caller: Caller) -> Any:
-        loop = asyncio.get_running_loop()
-        mine = _Waiting(request, caller, loop.time(), loop.create_future())
-        self._waiting.append(mine)
-        if len(self._waiting) >= self._max_size:
-            self._full.set()
-        if self._task is None or self._task.done():
-            self._task = loop.create_task(self._work(miner))
-        try:
-            return await mine.reply
-        finally:  # gone before its turn: nobody computes what nobody waits for
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-
-    async def _work(self, miner: Any) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            left = self._waiting[0].since + self._max_wait - loop.time()
-            if left > 0 and len(self._waiting) < self._max_size:
-                self._full.clear()
-                try:
-                    async with asyncio.timeout(left):
-                        await self._full.wait()
-                except TimeoutError:
-                    continue  # look again at who is first: the one who waited longest may have left
-            batch, self._waiting = self._waiting[: self._max_size], self._waiting[self._max_size :]
-            if batch:
-                _hand_out(batch, await self._call(miner, batch))
-
-    async def _call(self, miner: Any, batch: list[_Waiting]) -> Sequence[Any]:
-        """One outcome for each; an exception that the method raises is everybody's."""
-        arguments = (miner, [one.request for one in batch], [one.caller for one in batch])
-        try:
-            if inspect.iscoroutinefunction(self._function):
-                outcomes = await self._function(*arguments)
-            else:
-                outcomes = await self.threads.submit(self._function, *arguments)
-            if not isinstance(outcomes, Sequence) or len(outcomes) != len(batch):
-                many = len(outcomes) if isinstance(outcomes, Sequence) else type(outcomes).__name__
-                raise TypeError(f"{self._function.__qualname__} gave {many} replies to {len(batch)} requests")
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # user code; it must not take us along
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise
-            told = error if isinstance(error, Exception) else RuntimeError(f"the handler ended with {error!r}")
-            return [told] * len(batch)
-        return outcomes
-
-
-def _hand_out(batch: list[_Waiting], outcomes: Sequence[Any]) -> None:
-    for one, outcome in zip(batch, outcomes, strict=True):
-        if one.reply.done():
-            continue
-        if isinstance(outcome, Exception):
-            one.reply.set_exception(outcome)
-        else:
-            one.reply.set_result(outcome)

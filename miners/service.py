@@ -11,6 +11,7 @@ block: the chain now lists us there), ``deregistered``, ``admit_failed`` (caller
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 from collections import Counter
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 DRAIN: Final = 5.0
 """Seconds that running handlers have to finish when the miner stops."""
+CLOSING: Final = 5.0
+"""Seconds that a miner's ``close`` may take."""
 _CHECK_S: Final = 1.0
 
 
@@ -160,9 +163,18 @@ class MinerService(Service):
             await axon.stop(drain)
             refused, failures = dict(axon.stats.refused), dict(self.loops.failures)
             log.info("stopped", extra={"served": axon.stats.served, "refused": refused, "failures": failures})
+            await self._close(self.miner)
         if self._nonces is not None:
             self._nonces.close()
             self._nonces = None
+
+    async def _close(self, miner: Miner) -> None:
+        """Whatever the miner's ``close`` raises is logged; it keeps nothing from ending."""
+        try:
+            async with asyncio.timeout(CLOSING):
+                await miner.close()
+        except Exception:  # user code may raise anything
+            log.exception("close_failed", extra={"class": type(miner).__name__})
 
     @property
     def port(self) -> int:

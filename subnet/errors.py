@@ -28,6 +28,7 @@
     │       ├── StaleRequest  401       ├── ReplayedRequest   409
     │       └── BadSignature  401
     ├── BadReceipt                      a receipt that does not prove its reply
+    ├── BackendFailed                   a miner's model that does not answer
     ├── StreamFailed                    a streamed reply that was refused, broke off, or took too long
     └── ChainError
         ├── ChainUnreachable            no endpoint answers
@@ -348,6 +349,14 @@ class BadReceipt(SubnetError):
     code = "receipt"
     exit_code = 11
     remedy = "Treat the reply as unsigned: the miner, or something between, changed it."
+
+
+class BackendFailed(SubnetError):
+    """A miner's model did not answer, or does not do what it was asked for."""
+
+    code = "backend"
+    exit_code = 15
+    remedy = "See whether the model, or its server, runs and what its log says."
 
 
 class StreamFailed(SubnetError):
