@@ -29,6 +29,9 @@ MAX_STUCK = 4
 """Given-up threads that may be alive at a time."""
 GRACE = 2.0
 """Seconds past its deadline after which a job's thread is given up."""
+LONGEST_COMPUTING = 60.0
+"""Seconds that a call may take on top for what its thread computes: decoding metadata on a slow, busy machine."""
+_LOOK = 1.0  # seconds between two looks at what a late thread does
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries of a read
 
 
@@ -55,7 +58,7 @@ class Connection:
         future = owner.put(job, time.monotonic() + budget)
         waiter = asyncio.wrap_future(future)
         try:
-            done, _ = await asyncio.wait({waiter}, timeout=budget + grace)
+            done = await self._wait(owner, waiter, budget + grace)
         except asyncio.CancelledError:
             waiter.cancel()  # the thread finishes the job by its deadline; nobody wants the result
             raise
@@ -63,6 +66,16 @@ class Connection:
             waiter.cancel()
             raise self._give_up(owner, budget)
         return waiter.result()
+
+    async def _wait(self, owner: Owner, waiter: asyncio.Future[T], seconds: float) -> bool:
+        """Whether it is done within ``seconds``; what the thread computes meanwhile (as a new runtime) comes on top."""
+        until, before = time.monotonic() + seconds, owner.session.computed
+        while not waiter.done():
+            left = until + min(owner.session.computed - before, LONGEST_COMPUTING) - time.monotonic()
+            if left <= 0:
+                return False
+            await asyncio.wait({waiter}, timeout=min(left, _LOOK))
+        return True
 
     async def read(
         self,

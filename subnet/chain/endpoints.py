@@ -110,8 +110,9 @@ class Endpoints:
                 one.failures = 0
             unfit = isinstance(error, (WrongNetwork, NotASubtensor))
             rest = LONGEST_REST if unfit else min(LONGEST_REST, 2.0 ** min(one.failures, 10))
+            news = len(self) > 1 and one.rests_until <= now  # while none can be used, each is tried again and again
             one.failures, one.failed_at, one.rests_until, one.error = one.failures + 1, now, now + rest, error
-        level = logging.WARNING if len(self) > 1 else logging.DEBUG
+        level = logging.WARNING if news else logging.DEBUG
         log.log(level, "%s is left alone for %.0f s: %s", url, rest, error)
 
     def verdict(self) -> ChainError:

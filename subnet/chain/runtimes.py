@@ -79,10 +79,13 @@ class Runtimes:
         if known is not None and code is not None and known.code == code:
             return self._use(known, at)
         origin = self._origin(spec, code)
-        schema = cache.load(origin) if origin else None
+        with self._session.computing():
+            schema = cache.load(origin) if origin else None
         kept = schema is not None
         if schema is None:
-            schema = parse(metadata_bytes(self._session.call("state_getMetadata", block)))
+            metadata = self._session.call("state_getMetadata", block)
+            with self._session.computing():
+                schema = parse(metadata_bytes(metadata))
         runtime = Runtime(schema, spec, code, self._compose)
         if origin and not kept:
             cache.save(origin, schema)
@@ -117,7 +120,8 @@ class Runtimes:
         version, metadata = self._session.calls([("state_getRuntimeVersion", [head]), ("state_getMetadata", [head])])
         if _spec(version) != runtime.spec_version:
             raise ChainError("the chain's runtime was upgraded this moment", remedy="Send it again.")
-        self._refresh(runtime, parse(metadata_bytes(metadata)))
+        with self._session.computing():
+            self._refresh(runtime, parse(metadata_bytes(metadata)))
         return Composer(self._session.transport, metadata, version, self._session.genesis or "")
 
     def _refresh(self, runtime: Runtime, schema: Schema) -> None:

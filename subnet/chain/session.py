@@ -12,6 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -80,6 +81,8 @@ class Session:
         self.endpoints = endpoints
         self.transport = Transport(endpoints.chosen)
         self.connections = 0  # made so far: what was subscribed to on an earlier one is gone
+        self._computed = 0.0
+        self._computing_since: float | None = None
         self._runtimes = Runtimes(self)
 
     @property
@@ -91,6 +94,24 @@ class Session:
     def genesis(self) -> str | None:
         """The chain's genesis hash, once one of its endpoints has answered."""
         return self.endpoints.genesis
+
+    @property
+    def computed(self) -> float:
+        """Seconds spent in :meth:`computing` so far. Safe from any thread."""
+        since = self._computing_since
+        return self._computed + (0.0 if since is None else time.monotonic() - since)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Around what makes sense of the node's word, which may take seconds: no time of the node's, nor of the job's
+        deadline. Else a slow, busy machine would break it off, and begin anew, for ever."""
+        before = self._computed
+        self._computing_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._computed, self._computing_since = self.computed, None
+            self.transport.deadline += self._computed - before
 
     def prepare(self, deadline: float) -> None:
         """Before each job: set its deadline, and connect where that is needed."""

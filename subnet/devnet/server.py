@@ -158,7 +158,10 @@ class Server:
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=30.0, compress=False)
         if request.method != "GET" or not socket.can_prepare(request):
             return web.Response(text="JSON-RPC of a local chain: connect with ws://, or POST to it.\n")
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:  # it is gone already
+            return socket
         await self._serve(socket)
         return socket
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from chain_peers import GENESIS, Hang, HangUp, Peer, Refuse, peer, polite, until
 
 from subnet.chain import Chain
+from subnet.chain import connection as connection_module
 from subnet.chain import endpoints as module
+from subnet.chain import session as session_module
 from subnet.chain.connection import Connection
 from subnet.chain.endpoints import LAG, LONGEST_REST, Endpoints
 from subnet.chain.session import Session
@@ -238,6 +241,57 @@ async def test_a_thread_stuck_at_one_endpoint_leaves_it() -> None:
                 await connection.run(stuck, timeout=60.0, grace=-59.8)
         release.set()
         assert await connection.run(ask) == ("b" if entered[0] == a.url else "a")
+
+
+async def test_what_the_thread_computes_is_no_time_of_the_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where another endpoint's metadata is decoded on a busy machine: breaking that off would only begin it anew."""
+
+    class Ahead:
+        by = 0.0
+
+        def monotonic(self) -> float:
+            return time.monotonic() + self.by
+
+    clock = Ahead()
+    monkeypatch.setattr(session_module, "time", clock)
+    monkeypatch.setattr(connection_module, "time", clock)
+    monkeypatch.setattr(connection_module, "_LOOK", 0.01)
+    entered, release = threading.Event(), threading.Event()
+
+    def decode(session: Session) -> Any:
+        with session.computing():
+            entered.set()
+            release.wait(60)
+        return session.call("ask")
+
+    async with served(Node("a"), Node("b")) as (a, b), connected(a.url, b.url, timeout=30.0) as connection:
+        late = asyncio.create_task(connection.run(decode))
+        await asyncio.to_thread(entered.wait, 60)
+        clock.by += 50
+        await asyncio.sleep(0.1)
+        assert not late.done()
+        release.set()
+        assert await late == "a"
+        clock.by += 1000  # one that never ends is given up all the same
+        entered.clear()
+        release.clear()
+        endless = asyncio.create_task(connection.run(decode))
+        await asyncio.to_thread(entered.wait, 60)
+        clock.by += connection_module.LONGEST_COMPUTING + 40
+        with pytest.raises(ChainTimeout):
+            await endless
+        release.set()
+
+
+def test_an_endpoint_that_can_t_be_used_is_told_of_once_a_rest(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    ends = Endpoints([A, B])
+    for _ in range(20):
+        ends.failed(A, ChainTimeout("late"))
+        clock.now += 0.01
+    assert len(caplog.records) == 1
+    clock.now += LONGEST_REST
+    ends.failed(A, ChainTimeout("late"))
+    assert len(caplog.records) == 2
 
 
 async def test_a_call_that_waited_for_its_turn_does_not_blame_the_endpoint() -> None:
