@@ -27,6 +27,7 @@ COMMANDS = {
     "stake": "Stake on a hotkey, or take stake back.",
     "transfer": "Send TAO to an address.",
     "run": "Run a miner or validator: module:Class.",
+    "deploy": "Print what keeps a neuron running: systemd, pm2 or compose.",
     "metagraph": "Show a subnet's neurons.",
     "weights": "Show the weights that the chain holds, or set them by hand.",
     "hyperparameters": "Show or set a subnet's rules.",
