@@ -81,7 +81,8 @@ def _prepared(name: str, command: Callable[..., Any]) -> Callable[..., Any]:
 
         verbose = bool(options.get("verbose"))
         level = "DEBUG" if verbose else "INFO" if name in SERVICES else "WARNING"
-        telemetry.log_to_stderr(level, as_json=bool(options.get("log_json")), third_party=verbose)
+        as_json = bool(options.get("log_json")) or (name in SERVICES and bool(options.get("as_json")))
+        telemetry.log_to_stderr(level, as_json=as_json, third_party=verbose)
         try:
             command(*args, **options)
         except KeyboardInterrupt:  # typer's own answer to it changed between versions

@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, HotkeyName, Key, LogJson, Netuid, Verbose, Wallet
+from subnet.cli.common import (
+    ENDPOINT,
+    Endpoint,
+    GenesisHash,
+    HotkeyName,
+    Key,
+    LogJson,
+    Netuid,
+    Verbose,
+    Wallet,
+    print_json,
+)
 from subnet.errors import ConfigError, DeclarationError
 from subnet.loading import import_module, meant
 
@@ -84,6 +95,7 @@ OrganicTokens = Annotated[
     Path | None,
     typer.Option("--organic-tokens", metavar="FILE", help="Validator: only who has one of these tokens may ask."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what was started, and errors, as JSON; log JSON lines.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Miner: serve unsigned requests too; on loopback only.")]
 
 
@@ -111,6 +123,7 @@ def command(
     organic_host: OrganicHost = "127.0.0.1",
     organic_tokens: OrganicTokens = None,
     metrics_port: MetricsPort = None,
+    as_json: AsJson = False,
     verbose: Verbose = False,
     log_json: LogJson = False,
 ) -> None:
@@ -139,8 +152,13 @@ def command(
         worker, port = _multiply(neuron, host, port, workers, share_model=share_model)
     health = Health()
     metrics = Metrics(netuid=netuid, hotkey=signer.ss58_address, role=role)
-    if metrics_port is not None and (worker is None or worker.number == 0):
-        log.info("metrics", extra={"url": f"http://127.0.0.1:{metrics.serve(metrics_port, health=health)}/metrics"})
+    told: dict[str, Any] = {"role": role, "netuid": netuid, "hotkey": signer.ss58_address, "metrics_url": None}
+    first = worker is None or worker.number == 0
+    if metrics_port is not None and first:
+        told["metrics_url"] = f"http://127.0.0.1:{metrics.serve(metrics_port, health=health)}/metrics"
+        log.info("metrics", extra={"url": told["metrics_url"]})
+    if as_json and first:
+        print_json(told)
     if isinstance(neuron, Miner):
         address = Address(host, port, external_ip, external_port, insecure, proxies, certificate)
         live = _mine(neuron, signer, netuid, address, folder, metrics, health, worker, share_model)

@@ -17,8 +17,6 @@ from subnet.cli.common import ENDPOINT, Endpoint, HotkeyName, Json, LogJson, Net
 from subnet.config import Settings
 from subnet.errors import ChainUnreachable
 
-WITHOUT_JSON = {"run"}  # a service: its log is what it says, --log-json makes that JSON
-
 
 def run(*args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "subnet", *args]
@@ -80,7 +78,7 @@ def test_every_command_in_the_table_says_what_it_does_takes_json_and_shows_its_h
 ) -> None:
     for words, command in leaves(name):
         assert command.help
-        assert words in WITHOUT_JSON or "--json" in {option for one in command.params for option in one.opts}
+        assert "--json" in {option for one in command.params for option in one.opts}
         assert call(*words.split(), "--help") == 0
         assert f"Usage: subnet {words}" in capsys.readouterr().out
 
