@@ -15,7 +15,7 @@ from typing import Final
 
 from subnet.errors import BadReceipt, StoreError
 from subnet.receipts import Receipt
-from subnet.store import History, Kind, Result, Round, Score, WeightsSet
+from subnet.store import Commit, History, Kind, Result, Round, Score, WeightsSet
 from subnet.types import Hotkey, Netuid, Uid
 
 ROUNDS: Final = 20
@@ -144,7 +144,7 @@ def find_miner(history: History, who: int | str) -> Hotkey:
     return found
 
 
-def part_of(weights: WeightsSet | None, uid: int) -> tuple[int, float]:
+def part_of(weights: WeightsSet | Commit | None, uid: int) -> tuple[int, float]:
     """A uid's u16 in a set of weights, and its part of them, 0 to 1."""
     if weights is None:
         return 0, 0.0

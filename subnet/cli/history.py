@@ -23,7 +23,7 @@ from subnet.cli.ledgers import (
 from subnet.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from subnet.store import History, Result, Round
+    from subnet.store import Commit, History, Result, Round, WeightsSet
 
 SHORT = 48  # characters of an error or reason in a table
 
@@ -34,6 +34,7 @@ class What(StrEnum):
     ROUNDS = "rounds"
     SCORES = "scores"
     WEIGHTS = "weights"
+    COMMITS = "commits"
     FAILURES = "failures"
 
 
@@ -64,7 +65,7 @@ def command(
     verbose: Verbose = False,
     log_json: LogJson = False,
 ) -> None:
-    """Show what a validator did: its rounds, its scores over time, the weights it set, what failed.
+    """Show what a validator did: its rounds, its scores over time, the weights it set or committed, what failed.
 
     With --uid, rounds and scores are those of one miner. Works on the file alone, while the validator runs.
     """
@@ -80,6 +81,8 @@ def command(
             rows, title = _one_round(history, number, miner(uid)), f"round {number}"
         elif what is What.WEIGHTS:
             rows, title = _weights(history, last, miner(uid), **span), "weights"
+        elif what is What.COMMITS:
+            rows, title = _commits(history, last, miner(uid), **span), "commits"
         elif what is What.FAILURES:
             rows, title = _failures(history, last, miner(uid), **span), "failed queries"
         elif uid is not None:
@@ -187,24 +190,44 @@ def _scores(history: History, last: int, begin: float | None, end: float | None)
 def _weights(
     history: History, last: int, who: int | str | None, begin: float | None, end: float | None
 ) -> list[dict[str, Any]]:
-    from subnet.account import find_miner, part_of
-
-    uid = who if isinstance(who, int) else None
-    if isinstance(who, str):
-        hotkey = find_miner(history, who)
-        uid = history.results_of(hotkey, 1)[-1][1].uid
+    uid = _uid_of(history, who)
     rows = []
     for one in history.weights(limit=100_000 if begin is not None or end is not None else last):
-        if (begin is not None and one.time < begin) or (end is not None and one.time > end):
-            continue
-        row: dict[str, Any] = {"set": one.time, "block": one.block, "extrinsic": one.extrinsic_hash or None}
-        if uid is None:
-            row["weights"] = {int(uid): weight for uid, weight in zip(one.uids, one.weights, strict=True) if weight}
-        else:
-            weight, share = part_of(one, uid)
-            row |= {"uid": uid, "weight": weight, "share": share}
-        rows.append(row)
+        if (begin is None or one.time >= begin) and (end is None or one.time <= end):
+            row: dict[str, Any] = {"set": one.time, "block": one.block, "extrinsic": one.extrinsic_hash or None}
+            rows.append(row | _whose(one, uid))
     return rows[-last:]
+
+
+def _commits(
+    history: History, last: int, who: int | str | None, begin: float | None, end: float | None
+) -> list[dict[str, Any]]:
+    """What was committed and what became of it; not its salt, which is nobody's business before the reveal."""
+    uid = _uid_of(history, who)
+    rows = []
+    for one in history.commits(None, ended=None, limit=100_000 if begin is not None or end is not None else last):
+        if (begin is None or one.made >= begin) and (end is None or one.made <= end):
+            form = "hash" if one.salt else "timelock"
+            row: dict[str, Any] = {"made": one.made, "form": form, "mechanism": one.mechanism}
+            row |= {"block": one.block, "due": one.due, "outcome": one.outcome or "open"}
+            rows.append(row | _whose(one, uid))
+    return rows[-last:]
+
+
+def _uid_of(history: History, who: int | str | None) -> int | None:
+    from subnet.account import find_miner
+
+    return history.results_of(find_miner(history, who), 1)[-1][1].uid if isinstance(who, str) else who
+
+
+def _whose(one: WeightsSet | Commit, uid: int | None) -> dict[str, Any]:
+    """The weights, or the part of them that is one uid's."""
+    from subnet.account import part_of
+
+    if uid is None:
+        return {"weights": {int(uid): weight for uid, weight in zip(one.uids, one.weights, strict=True) if weight}}
+    weight, share = part_of(one, uid)
+    return {"uid": uid, "weight": weight, "share": share}
 
 
 def _print(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -224,7 +247,7 @@ def _is_number(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     return all(row[name] is None or isinstance(row[name], int | float) for row in rows) and name not in _TIMES
 
 
-_TIMES = ("ended", "moved", "set")
+_TIMES = ("ended", "moved", "set", "made")
 
 
 def _cell(name: str, value: Any) -> str:

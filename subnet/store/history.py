@@ -263,11 +263,13 @@ class History:
             for b, u, w, e, t in reversed(rows)
         ]
 
-    def commits(self, mechanism: int = 0, *, ended: bool = False, limit: int = 1000) -> list[Commit]:
-        """The last ``limit`` weight commits of a mechanism that are open, or that have ended; oldest first."""
+    def commits(self, mechanism: int | None = 0, *, ended: bool | None = False, limit: int = 1000) -> list[Commit]:
+        """The last ``limit`` weight commits of a mechanism (None: of all) that are open, or that have ended (None:
+        both); oldest first."""
         rows = self._all(
             "SELECT hash, mechanism, uids, weights, salt, version_key, head, made, block, due, outcome FROM commitment"
-            " WHERE ledger = ? AND mechanism = ? AND (outcome IS NOT NULL) = ? ORDER BY made DESC, hash LIMIT ?",
+            " WHERE ledger = ? AND mechanism = ifnull(?, mechanism)"
+            " AND (outcome IS NOT NULL) = ifnull(?, outcome IS NOT NULL) ORDER BY made DESC, hash LIMIT ?",
             (self._id, mechanism, ended, limit),
         )
         return [_commit(row) for row in reversed(rows)]

@@ -12,7 +12,7 @@ import pytest
 from subnet.cli import main
 from subnet.cli.ledgers import moment
 from subnet.errors import ConfigError, StoreError
-from subnet.store import Kind, Ledger, Result, Round, Score, WeightsSet, ledger_path
+from subnet.store import Commit, Kind, Ledger, Result, Round, Score, WeightsSet, ledger_path
 from subnet.types import Block, Hotkey, Netuid, Uid
 
 ME = "5Validator"
@@ -36,6 +36,10 @@ def state(tmp_path: Path) -> Any:
             ended = NOW - 3600 * (4 - number)
             book.record(Round(number, Block(9), ended - 1, ended, 2, 1, error, kind, "ema 0.5"), results, [score])
         book.add_weights(WeightsSet(Block(30), (Uid(1), Uid(2)), (65535, 0), "0xaa", NOW))
+        first = Commit("0xaa", 0, (1, 2), (9, 9), (1, 2), 0, Block(29), NOW - 3600, Block(30), Block(40), "revealed")
+        book.keep_commit(first)
+        book.update_commit("0xaa", block=Block(30), due=Block(40), outcome="revealed")
+        book.keep_commit(Commit("timelock:bb", 1, (1,), (7,), (), 0, Block(44), NOW))
         yield tmp_path
 
 
@@ -68,6 +72,13 @@ def test_rounds_scores_weights_and_failures(state: Path, capsys: pytest.CaptureF
         (1, 0.375, 0.5, 0.5)
     ]
     assert [row["weights"] for row in history("weights")] == [{"1": 65535}]
+    assert [(row["block"], row["due"], row["form"], row["outcome"]) for row in history("commits")] == [
+        (30, 40, "hash", "revealed"),
+        (None, None, "timelock", "open"),
+    ]
+    assert [row["weights"] for row in history("commits", "--last", "1")] == [{"1": 7}]
+    assert [row["share"] for row in history("commits", "--uid", "2", "--until", "30m")] == [0.5]
+    assert all("salt" not in row for row in history("commits"))
     assert [(row["weight"], row["share"]) for row in history("weights", "-u", "1")] == [(65535, 1.0)]
     assert [row["weight"] for row in history("weights", "-u", "5B")] == [0]
     assert [(row["round"], row["uid"]) for row in history("failures", "--last", "2")] == [(3, 2), (4, 2)]
