@@ -6,6 +6,7 @@
 #   make test-chain       the client's conformance suite on the chain at SUBNET_TEST_CHAIN=ws://...
 #   make abuse           attacks on an axon, with honest callers beside
 #   make test-crash       a validator killed two hundred times at random moments, the local chain a hundred times
+#   make test-browser    the dashboard in a headless Chromium; pictures go to SUBNET_SCREENSHOTS
 #   make fuzz            new examples for the property tests, for SECONDS=600
 #   make lint             ruff, mypy, import-linter, and pyright where there is node
 #   make wheel-check      a wheel, in an empty environment beside PyPI's validators
@@ -21,7 +22,7 @@ BIN := $(VENV)/bin
 COMMA := ,
 DEMO := examples$(if $(EXTRAS),$(COMMA)$(EXTRAS))
 
-.PHONY: setup demo demo-check test test-clients test-chain test-crash abuse fuzz lint wheel-check bench clean
+.PHONY: setup demo demo-check test test-clients test-chain test-crash test-browser abuse fuzz lint wheel-check bench clean
 
 demo: $(VENV)/.with-$(DEMO)
 	$(BIN)/subnet demo $(ARGS)
@@ -46,6 +47,9 @@ test-clients: setup .venv-bittensor/.installed .venv-v10/.installed $(POLKADOT)
 
 test-crash: setup
 	$(BIN)/python -m pytest -n0 -m crash tests/devnet/test_kill.py tests/validators/test_kill.py $(ARGS)
+
+test-browser: setup
+	$(BIN)/python -m pytest -n0 -m browser tests/browser $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ import os
 import hypothesis
 
 # Before any test module copies the environment for the processes that it starts.
-_OURS = ("SUBNET_TEST_", "SUBNET_CI")
+_OURS = ("SUBNET_TEST_", "SUBNET_CI", "SUBNET_SCREENSHOTS")
 for _name in [name for name in os.environ if name.startswith("SUBNET_") and not name.startswith(_OURS)]:
     del os.environ[_name]
 for _name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS", "LINES"):  # what rich and typer go by

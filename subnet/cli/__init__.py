@@ -35,6 +35,7 @@ COMMANDS = {
     "explain-score": "Show why a miner has its weight, down to rounds and receipts.",
     "doctor": "Find what keeps a neuron from its work, each with its remedy.",
     "receipts": "Export a round's receipts under one Merkle root, or verify an export.",
+    "dashboard": "Show a subnet on one page, in the browser.",
     "consensus": "Run one epoch of Yuma consensus on a case file.",
     "simulate": "Run a scoring rule against attackers, on a virtual clock.",
     "simulate-placement": "Compare placement policies on a day of nodes that come and go.",
