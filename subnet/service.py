@@ -310,6 +310,8 @@ class Follower:
         self._snapshot = snapshot
         self._gauge("subnet_chain_reachable", 1)
         self._gauge("subnet_metagraph_block", snapshot.block)
+        if self._metrics is not None:
+            self._metrics.show_neuron(snapshot.neuron(self._hotkey))
         log.debug("metagraph", extra={"block": snapshot.block, "neurons": len(snapshot)})
         for listener in self._listeners:
             listener(snapshot)

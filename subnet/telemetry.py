@@ -17,14 +17,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from subnet.errors import ConfigError
+from subnet.types import RAO_PER_TAO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from prometheus_client import CollectorRegistry, Counter, Gauge
 
     from subnet.health import Health
+    from subnet.types import Neuron
 
 NOISY = dict.fromkeys(
     ("aiohttp", "asyncio", "matplotlib", "PIL", "substrateinterface", "scalecodec", "urllib3", "websocket"),
@@ -107,10 +109,20 @@ class Metric(NamedTuple):
 
 METRICS = {
     "subnet_rounds_total": Metric("counter", "Scoring rounds, by outcome (ok, failed).", ("outcome",)),
-    "subnet_weights_set_total": Metric("counter", "Attempts to set weights, by outcome.", ("outcome",)),
+    "subnet_weights_set_total": Metric(
+        "counter", "Attempts to set weights, by outcome (ok, failed, unseen, missed, committed).", ("outcome",)
+    ),
+    "subnet_round_asked": Metric("gauge", "Miners that the last round asked."),
+    "subnet_round_answered": Metric("gauge", "Miners that answered it."),
     "subnet_round_seconds": Metric("gauge", "How long the last round took, in seconds."),
     "subnet_score": Metric("gauge", "A peer's moving score, 0 to 1.", ("peer",)),
     "subnet_metagraph_block": Metric("gauge", "The block of the metagraph in use."),
+    "subnet_registered": Metric("gauge", "1 while the neuron has a uid, 0 while it has none."),
+    "subnet_stake_alpha": Metric("gauge", "The neuron's own stake on the chain, in alpha."),
+    "subnet_emission_alpha": Metric("gauge", "What it earned in the last epoch, in alpha."),
+    "subnet_incentive": Metric("gauge", "Its incentive, 0 to 1."),
+    "subnet_validator_trust": Metric("gauge", "Its vtrust, 0 to 1."),
+    "subnet_last_update_block": Metric("gauge", "The block of its last weights, or of its registration."),
     "subnet_requests_total": Metric("counter", "Requests, by outcome (served, or the refusal's code).", ("outcome",)),
     "subnet_organic_requests_total": Metric(
         "counter", "Users' requests to a validator, by outcome (served, or the refusal's code).", ("outcome",)
@@ -132,7 +144,18 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 class Metrics:
     """One neuron's counters and gauges, all labelled with its netuid, hotkey and role (miner, validator)."""
 
-    def __init__(self, *, netuid: int, hotkey: str, role: str, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        netuid: int,
+        hotkey: str,
+        role: str,
+        registry: CollectorRegistry | None = None,
+        sink: Callable[[str, float, Mapping[str, str]], None] | None = None,
+    ) -> None:
+        """``sink`` is told of each change as well: the metric's name, its new value or what was counted, its own
+        labels. It must neither wait nor raise (:class:`subnet.sinks.WandbSink`)."""
+        self._sink = sink
         self._mine = {"netuid": str(netuid), "hotkey": hotkey, "role": role}
         self._registry = registry
         self._known: dict[str, Counter | Gauge] = {}
@@ -140,6 +163,8 @@ class Metrics:
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
         """Raise counter ``name`` by ``amount``; KeyError or ValueError for what METRICS does not list."""
         self._metric(name).labels(**self._mine, **labels).inc(amount)
+        if self._sink is not None:
+            self._sink(name, amount, labels)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Set gauge ``name`` to ``value``; errors as for :meth:`count`."""
@@ -148,6 +173,18 @@ class Metrics:
             raise ValueError(f"{name} is a counter; it is counted, not set")
         child = metric.labels(**self._mine, **labels)
         child.set(value)  # type: ignore[union-attr]
+        if self._sink is not None:
+            self._sink(name, value, labels)
+
+    def show_neuron(self, neuron: Neuron | None) -> None:
+        """Set the gauges of what the chain says of the neuron itself; without a uid it has and earns nothing."""
+        self.gauge("subnet_registered", int(neuron is not None))
+        self.gauge("subnet_stake_alpha", neuron.stake / RAO_PER_TAO if neuron else 0.0)
+        self.gauge("subnet_emission_alpha", neuron.emission / RAO_PER_TAO if neuron else 0.0)
+        self.gauge("subnet_incentive", neuron.incentive if neuron else 0.0)
+        self.gauge("subnet_validator_trust", neuron.validator_trust if neuron else 0.0)
+        if neuron is not None:
+            self.gauge("subnet_last_update_block", neuron.last_update)
 
     def forget(self, name: str, **labels: str) -> None:
         """Drop one labelled value: of a peer that has left, for instance."""

@@ -206,6 +206,8 @@ class Scorebook:
         self._metrics.count("subnet_rounds_total", outcome="ok" if judgement.error is None else "failed")
         if done.kind is Kind.SYNTHETIC:
             self._metrics.gauge("subnet_round_seconds", judgement.seconds)
+            self._metrics.gauge("subnet_round_asked", done.asked)
+            self._metrics.gauge("subnet_round_answered", done.answered)
         for hotkey in judgement.scores:
             if hotkey in self.scores:
                 self._metrics.gauge("subnet_score", self.scores[hotkey].value, peer=hotkey)

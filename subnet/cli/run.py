@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from subnet.health import Health
     from subnet.miners import Address, Miner
     from subnet.prefork import Worker
+    from subnet.sinks import WandbSink
     from subnet.telemetry import Metrics
     from subnet.tls import ServerCertificate
     from subnet.validators import Validator
@@ -69,6 +70,12 @@ ExternalPort = Annotated[
 MetricsPort = Annotated[
     int | None,
     typer.Option("--metrics-port", min=0, max=65535, help="Serve /metrics, /health, /ready on this port of loopback."),
+]
+Wandb = Annotated[
+    str | None,
+    typer.Option(
+        "--wandb", metavar="PROJECT", help="Send the metrics to this Weights & Biases project too (extra wandb)."
+    ),
 ]
 Workers = Annotated[
     int, typer.Option("--workers", min=1, max=256, help="Miner: processes that serve the port together.")
@@ -124,6 +131,7 @@ def command(
     organic_tokens: OrganicTokens = None,
     metrics_port: MetricsPort = None,
     as_json: AsJson = False,
+    wandb: Wandb = None,
     verbose: Verbose = False,
     log_json: LogJson = False,
 ) -> None:
@@ -151,9 +159,11 @@ def command(
         Address(host, port, external_ip, external_port, insecure, proxies)  # what can't work is said once
         worker, port = _multiply(neuron, host, port, workers, share_model=share_model)
     health = Health()
-    metrics = Metrics(netuid=netuid, hotkey=signer.ss58_address, role=role)
-    told: dict[str, Any] = {"role": role, "netuid": netuid, "hotkey": signer.ss58_address, "metrics_url": None}
     first = worker is None or worker.number == 0
+    about = {"role": role, "netuid": netuid, "hotkey": signer.ss58_address}
+    sink = _sink(wandb, about) if first else None
+    metrics = Metrics(netuid=netuid, hotkey=signer.ss58_address, role=role, sink=None if sink is None else sink.record)
+    told: dict[str, Any] = about | {"metrics_url": None}
     if metrics_port is not None and first:
         told["metrics_url"] = f"http://127.0.0.1:{metrics.serve(metrics_port, health=health)}/metrics"
         log.info("metrics", extra={"url": told["metrics_url"]})
@@ -164,10 +174,23 @@ def command(
         live = _mine(neuron, signer, netuid, address, folder, metrics, health, worker, share_model)
     else:
         live = _validate(neuron, signer, netuid, folder, metrics, health, gate)
-    _run(lambda: _connected(endpoint, genesis_hash, live))
+    try:
+        _run(lambda: _connected(endpoint, genesis_hash, live))
+    finally:
+        if sink is not None:
+            sink.close()
 
 
 Life = Callable[["Chain", asyncio.Event], Coroutine[Any, Any, None]]
+
+
+def _sink(project: str | None, about: dict[str, Any]) -> WandbSink | None:
+    """Where metrics go beside /metrics. Raises MissingExtra where wandb is not installed."""
+    if project is None:
+        return None
+    from subnet.sinks import WandbSink
+
+    return WandbSink(project, about)
 
 
 def _certificate(certificate: Path | None, key: Path | None) -> ServerCertificate | None:

@@ -36,6 +36,9 @@ FLAGS = (
 )
 
 
+CHECKS = Path(__file__).with_name("checks.js")
+
+
 def found() -> str | None:
     """The path of a Chromium, if there is one."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -65,6 +68,7 @@ class Chromium:
             self._listener = asyncio.create_task(self._listen())
             for domain in ("Page", "Runtime", "Log"):
                 await self.call(f"{domain}.enable")
+            await self.call("Page.addScriptToEvaluateOnNewDocument", source=CHECKS.read_text())
         except BaseException:
             self._kill()
             raise
