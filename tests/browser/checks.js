@@ -28,8 +28,9 @@ function poorContrast() {
 
 /** Controls, regions and pictures that a screen reader could not name. */
 function nameless() {
+  const named = (node) => node.getAttribute("aria-label") || node.getAttribute("aria-labelledby") || node.labels?.length;
   return [...document.querySelectorAll("button, input, select, canvas[role], [role=region], table")]
-    .filter((node) => node.checkVisibility() && !node.textContent.trim() && !node.getAttribute("aria-label") && !node.labels?.length)
+    .filter((node) => node.checkVisibility() && !node.textContent.trim() && !named(node))
     .map((node) => node.outerHTML);
 }
 

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 import subnet
+from subnet.chain import Chain
+from subnet.keys import load_key
 from tests.browser.chromium import Chromium, found
 from tests.waiting import until
 
@@ -27,6 +29,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(subnet.__file__).parents[1])}
 AGAIN = {"good-a": 3, "good-b": 4, "random": 6, "validator-a": 1}
 """Neurons that go on, and their uids."""
+HOSTILE = "<img src=x onerror='hacked=1'>"
 READY = "ready()"
 
 
@@ -91,6 +94,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         chain = ("chain", "--json", "--port", url.rpartition(":")[2], "--block-time", "0.5", "--state", state)
         stage.start("chain", *chain)
         stage.first_line("chain")
+        asyncio.run(name_the_owner(url))
         for name in AGAIN:
             command = (kept / "logs" / f"{name}.log").read_text().splitlines()[0].removeprefix("$ subnet ").split(" ")
             stage.start(name, *command, "--metrics-port", "0", "--log-json")
@@ -109,9 +113,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             stage.end(name)
 
 
-def validator_of(kept: Path, ledger: Path) -> bool:
-    from subnet.keys import load_key
+async def name_the_owner(url: str) -> None:
+    """Its identity is an attack on whoever shows it as markup."""
+    async with await Chain.connect(url) as chain:
+        await chain.set_identity(load_key("//Alice"), {"name": HOSTILE})
 
+
+def validator_of(kept: Path, ledger: Path) -> bool:
     return load_key("//ValidatorA").ss58_address in ledger.name
 
 
@@ -195,6 +203,20 @@ async def test_from_a_miner_to_its_rounds_and_receipts(stage: Stage, browser: Ch
     await browser.call("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape", windowsVirtualKeyCode=27)
     await browser.until("!document.querySelector('#drill').open")
     assert browser.said == []
+
+
+async def test_a_hostile_name_is_shown_as_the_text_it_is(stage: Stage, browser: Chromium) -> None:
+    await browser.open(stage.url)
+    await browser.until(READY)
+    assert HOSTILE in await browser.look("document.querySelector('#neurons').innerText")
+    await browser.look("openMiner(0)")
+    await browser.until("document.querySelector('#drill .notice')")  # the ledger does not know the owner
+    assert HOSTILE in await browser.look("document.querySelector('#drill').innerText")
+    assert await browser.look("typeof hacked") == "undefined"
+    assert await browser.look("document.querySelectorAll('img').length") == 1  # the page's own icon
+    # what a page's own policy stops, were there a hole
+    await browser.look("document.body.append(Object.assign(document.createElement('script'), {text: 'hacked = 1'}))")
+    assert await browser.look("typeof hacked") == "undefined"
 
 
 async def test_the_theme_is_chosen_and_remembered(stage: Stage, browser: Chromium) -> None:

@@ -1,6 +1,6 @@
 // The page: what the server tells by events, and who draws it.
 import { Chart } from "./charts.js";
-import { $, alpha, clock, count, dark, el, fill, share, short, span, tag } from "./dom.js";
+import { $, alpha, clock, count, dark, el, fill, plural, share, short, span, tag } from "./dom.js";
 import { Drill } from "./drill.js";
 import { HeatMap } from "./heatmap.js";
 import { Metagraph } from "./metagraph.js";
@@ -43,7 +43,7 @@ function tiles() {
   const add = (name, value, small) => entries.push(el("div", {}, el("dt", {}, name), el("dd", {}, value, el("small", {}, small))));
   if (chain.block !== undefined) {
     add("Block", count(chain.block), `tempo ${chain.tempo}`);
-    add("Next epoch", chain.next_epoch === null ? "none" : `${Math.max(0, chain.next_epoch - chain.block)} blocks`, chain.next_epoch === null ? "" : `in block ${count(chain.next_epoch)}`);
+    add("Next epoch", chain.next_epoch === null ? "none" : plural(Math.max(0, chain.next_epoch - chain.block), "block"), chain.next_epoch === null ? "" : `in block ${count(chain.next_epoch)}`);
     add("Neurons", count(neurons.length), `${permits} with permit, ${neurons.filter((n) => n.axon).length} serving`);
     add("Emission α", alpha(total, 3), "in the last epoch");
   }
@@ -89,7 +89,7 @@ function health() {
     ["role", (n) => (n.validator_permit ? "validator" : "miner"), "left"],
     ["active", (n) => (n.active ? tag("active", "good") : tag("inactive", n.validator_permit ? "warn" : "")), "left"],
     ["axon", (n) => (n.axon ? tag("set", "good") : tag("not set", n.validator_permit ? "" : "warn")), "left"],
-    ["last update", (n) => { const text = `${count(Math.max(0, chain.block - n.last_update))} blocks ago`; return n.validator_permit && late(n) ? tag(text, "warn") : text; }],
+    ["last update", (n) => { const text = `${plural(Math.max(0, chain.block - n.last_update), "block")} ago`; return n.validator_permit && late(n) ? tag(text, "warn") : text; }],
     ["says of itself", (n) => { const one = probe(n); return one ? tag(`${one.state} for ${span(Date.now() / 1000 - one.since)}`, STATES[one.state]) : el("span", { class: "sub" }, "not asked"); }, "left"],
     ["trouble", (n) => (probe(n)?.troubles ?? []).map((t) => [t.name, t.reason, t.remedy].filter(Boolean).join(": ")).join("; "), "left wrap"],
   ], rows, "No neurons yet.");

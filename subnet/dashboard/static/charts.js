@@ -7,7 +7,7 @@ const COLOURS = {
   dark: ["#8fb4ff", "#fdae6b", "#5eead4", "#e6a5f0", "#b7e07a", "#ff9c94", "#7dd3fc", "#d9bf94"],
 };
 const DASHES = [[], [7, 4]]; // lines differ by more than their colour
-const HIGH = 240;
+const HIGH = 225;
 
 export class Chart {
   constructor(id, { time, digits, empty }) {
@@ -52,7 +52,7 @@ export class Chart {
     return {
       width: this.box.clientWidth, height: HIGH,
       scales: { x: { time: this.time }, y: { range: (u, low, high) => [0, Math.max(high * 1.08, 1e-6)] } },
-      axes: [{ ...axis, space: 84, values: marks }, { ...axis, size: 54 }],
+      axes: [{ ...axis, size: 32, space: 84, values: marks }, { ...axis, size: 54 }],
       cursor: { points: { size: 6 }, drag: { x: true, y: false } },
       series: [
         { label: this.time ? "time" : "block", value: when },

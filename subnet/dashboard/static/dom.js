@@ -20,6 +20,7 @@ export const share = (value, digits = 3) => (value === null || value === undefin
 export const percent = (value) => `${(100 * value).toFixed(value > 0 && value < 0.1 ? 2 : 1)}%`;
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 export const moment = (seconds) => new Date(seconds * 1000).toLocaleString("en-GB");
+export const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 export const count = (number) => number.toLocaleString("en");
 
 export function span(seconds) {

@@ -1,5 +1,5 @@
 // Validators by miners as a canvas, with a legend, a tooltip, and the same numbers as a table.
-import { $, dark, el, percent, short } from "./dom.js";
+import { $, dark, el, percent, plural, short } from "./dom.js";
 
 const LEFT = 58, TOP = 22;
 
@@ -33,7 +33,7 @@ export class HeatMap {
     this.neurons = neurons;
     this.most = Math.max(1e-9, ...rows.flatMap((row) => [...row.shares.values()]));
     $("heat-note").textContent = rows.length
-      ? `${rows.length} validators by ${this.columns.length} miners.`
+      ? `${plural(rows.length, "validator")} by ${plural(this.columns.length, "miner")}.`
       : "No validator has set weights that the chain shows (commits stay hidden until they are revealed).";
     this.draw();
     this.asTable();
