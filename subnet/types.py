@@ -121,6 +121,26 @@ class Neuron:
     block_at_registration: Block = Block(0)
     tao_stake: Rao = Rao(0)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON takes them: amounts in RAO, shares from 0 to 1, blocks as numbers, the axon's URL."""
+        return {
+            "uid": self.uid,
+            "hotkey": self.hotkey,
+            "coldkey": self.coldkey,
+            "axon": self.axon.url if self.axon else None,
+            "stake_rao": self.stake,
+            "tao_stake_rao": self.tao_stake,
+            "active": self.active,
+            "validator_permit": self.validator_permit,
+            "validator_trust": self.validator_trust,
+            "consensus": self.consensus,
+            "incentive": self.incentive,
+            "dividends": self.dividends,
+            "emission_rao": self.emission,
+            "last_update": self.last_update,
+            "registered": self.block_at_registration,
+        }
+
 
 @dataclass(frozen=True)
 class Metagraph:

@@ -85,26 +85,7 @@ def as_data(metagraph: Metagraph) -> dict[str, Any]:
         "block_hash": metagraph.block_hash,
         "tempo": metagraph.tempo,
         "owner_hotkey": metagraph.owner_hotkey,
-        "neurons": [
-            {
-                "uid": neuron.uid,
-                "hotkey": neuron.hotkey,
-                "coldkey": neuron.coldkey,
-                "axon": neuron.axon.url if neuron.axon else None,
-                "stake_rao": neuron.stake,
-                "tao_stake_rao": neuron.tao_stake,
-                "active": neuron.active,
-                "validator_permit": neuron.validator_permit,
-                "validator_trust": neuron.validator_trust,
-                "consensus": neuron.consensus,
-                "incentive": neuron.incentive,
-                "dividends": neuron.dividends,
-                "emission_rao": neuron.emission,
-                "last_update": neuron.last_update,
-                "registered": neuron.block_at_registration,
-            }
-            for neuron in metagraph
-        ],
+        "neurons": [neuron.as_dict() for neuron in metagraph],
     }
 
 

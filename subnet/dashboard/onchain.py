@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from subnet.chain import Chain
     from subnet.chain.accounts import Identity
     from subnet.dashboard.board import Board
-    from subnet.types import Metagraph, Neuron
+    from subnet.types import Metagraph
 
 log = logging.getLogger(__name__)
 
@@ -152,27 +152,7 @@ class ChainSource:
             "block": metagraph.block,
             "tempo": metagraph.tempo,
             "owner": metagraph.owner_hotkey,
-            "neurons": [self._neuron(neuron) for neuron in metagraph],
-        }
-
-    def _neuron(self, neuron: Neuron) -> dict[str, Any]:
-        """As ``subnet metagraph --json``, with the name of its coldkey's identity."""
-        return {
-            "uid": neuron.uid,
-            "hotkey": neuron.hotkey,
-            "coldkey": neuron.coldkey,
-            "name": self._names.get(neuron.coldkey, ""),
-            "axon": neuron.axon.url if neuron.axon else None,
-            "stake_rao": neuron.stake,
-            "active": neuron.active,
-            "validator_permit": neuron.validator_permit,
-            "validator_trust": neuron.validator_trust,
-            "consensus": neuron.consensus,
-            "incentive": neuron.incentive,
-            "dividends": neuron.dividends,
-            "emission_rao": neuron.emission,
-            "last_update": neuron.last_update,
-            "registered": neuron.block_at_registration,
+            "neurons": [one.as_dict() | {"name": self._names.get(one.coldkey, "")} for one in metagraph],
         }
 
     # Emission over time.
