@@ -33,7 +33,10 @@ class Miner(Actor):
     on the loop. A class that can't work raises DeclarationError when it is made.
     """
 
-    tunables: ClassVar[tuple[str, ...]] = (*Actor.tunables, "min_stake")
+    tunables: ClassVar[tuple[str, ...]] = (*Actor.tunables, "min_stake", "drain")
+
+    drain: float = 5.0
+    """Seconds that requests under way have to finish when the miner stops."""
 
     min_stake: int = 1_000 * 10**9
     """Stake (RAO of the subnet's alpha) that admits a caller without a validator permit; the default

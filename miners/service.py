@@ -5,8 +5,9 @@ refreshes, and another tells the chain where we serve, only when what it holds d
 chain is away both loops retry with growing pauses and requests are answered as before.
 
 Log events (their fields beside them): ``serving`` (host, port, synapses), ``served`` (ip, port,
-block: the chain now lists us there), ``deregistered``, ``admit_failed`` (caller, synapse),
-``loop_failed`` (loop, failures, error), ``stopping``, ``stopped`` (served, refused, failures).
+block: the chain now lists us there), ``deregistered``, ``reloaded`` (class, seconds), ``reload_failed`` (error,
+remedy), ``admit_failed`` (caller, synapse), ``close_failed`` (class), ``loop_failed`` (loop, failures, error),
+``stopping``, ``stopped`` (served, refused, failures).
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import asyncio
 import ipaddress
 import logging
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from subnet.errors import ConfigError, NotPermitted, WireError
+from subnet.errors import ConfigError, NotPermitted, SubnetError, WireError
 from subnet.health import Health
 from subnet.pulse import Pulse
 from subnet.service import Follower, Loops, Service, load, register_remedy, warn_unread
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DRAIN: Final = 5.0
-"""Seconds that running handlers have to finish when the miner stops."""
 CLOSING: Final = 5.0
 """Seconds that a miner's ``close`` may take."""
 _CHECK_S: Final = 1.0
@@ -131,6 +131,8 @@ class MinerService(Service):
         self._axon: Axon | None = None
         self._nonces: NonceTable | None = None
         self._registered = True
+        self._swapping, self._reloads_wanted = asyncio.Lock(), 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Serving when this returns; the announcement to the chain follows in the background.
@@ -153,16 +155,86 @@ class MinerService(Service):
         if self._worker is not None:
             self._worker.ready()
 
-    async def stop(self, drain: float = DRAIN) -> None:
-        """Stop the loops, refuse new requests, give running ones ``drain`` seconds; idempotent."""
+    async def reload(self) -> None:
+        """Load the miner anew, beside the one that serves, and swap them: no request is dropped or waits for it.
+
+        Requests that come from then on meet the new one; the former one is closed after its last request. It is
+        another object of the same class, with the same options. Raises what :meth:`start` raises for a load() that
+        fails, and then nothing has changed. One at a time: a second one waits for the first.
+        """
+        async with self._swapping:
+            if self._serving() is None:  # not there yet, or stopping
+                return
+            former, began = self.miner, asyncio.get_running_loop().time()
+            fresh = type(former)(dict(former.options))
+            fresh.attach(self.hotkey, self.follower.snapshot)
+            await load(fresh)
+            axon = self._serving()
+            if axon is None:
+                await self._close(fresh)
+                return
+            fresh.attach(self.hotkey, self.follower.snapshot)  # it may be a newer one
+            self.miner = fresh
+            self._retire(former, axon.replace(fresh.handlers.values()))
+            self.health.well("reload")
+            seconds = round(asyncio.get_running_loop().time() - began, 3)
+            log.info("reloaded", extra={"class": type(fresh).__name__, "seconds": seconds})
+
+    def _serving(self) -> Axon | None:
+        return self._axon
+
+    def reload_soon(self) -> None:
+        """As :meth:`reload`, in the background (SIGHUP): a failure is logged and an exit of ``/health``.
+
+        Asked again while one is loading, it loads once more afterwards, however often it was asked.
+        """
+        self._reloads_wanted = min(self._reloads_wanted + 1, 2)
+        if self._reloads_wanted == 1:
+            self._keep(self._reload_while_wanted())
+
+    async def _reload_while_wanted(self) -> None:
+        while self._reloads_wanted:
+            try:
+                await self.reload()
+            except Exception as error:  # user code may raise anything
+                told = error if isinstance(error, SubnetError) else SubnetError(repr(error))
+                log.error("reload_failed", extra={"error": told.message, "remedy": told.remedy})
+                self.health.trouble("reload", told.message, told.remedy)
+            finally:
+                self._reloads_wanted -= 1
+
+    def _retire(self, former: Miner, over: Coroutine[Any, Any, None]) -> None:
+        """Close the miner that was replaced when its requests are over, or when we end."""
+        swapped = asyncio.ensure_future(over)
+
+        async def retire() -> None:
+            try:
+                await swapped
+            finally:
+                swapped.cancel()
+                await self._close(former)
+
+        self._keep(retire())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self, drain: float | None = None) -> None:
+        """Stop the loops, refuse new requests, give running ones ``drain`` (the miner's) seconds; idempotent."""
         self.health.ready = False
         await self.loops.stop()
+        drain = self.miner.drain if drain is None else drain
         axon, self._axon = self._axon, None
         if axon is not None:
             log.info("stopping", extra={"drain_s": drain})
             await axon.stop(drain)
             refused, failures = dict(axon.stats.refused), dict(self.loops.failures)
             log.info("stopped", extra={"served": axon.stats.served, "refused": refused, "failures": failures})
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._close(self.miner)
         if self._nonces is not None:
             self._nonces.close()

@@ -18,7 +18,7 @@ import ipaddress
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -30,7 +30,6 @@ from subnet.errors import (
     BodyTooLarge,
     Busy,
     ConfigError,
-    DeclarationError,
     HandlerFailed,
     RateLimited,
     ReplayedRequest,
@@ -45,7 +44,7 @@ from subnet.intake import Intake
 from subnet.keys import canonical_ss58, scheme_of
 from subnet.nonces import NonceTable
 from subnet.receipts import HEADER_RECEIPT, NO_ARTIFACT, Receipt, signed
-from subnet.routes import Route, route
+from subnet.routes import Route, RouteTable
 from subnet.synapse import Message, Synapse
 from subnet.types import Hotkey, Netuid, Neuron
 from subnet.workers import Workers
@@ -89,6 +88,7 @@ class _Exchange:
     request: Request
     path: str
     address: str
+    routes: RouteTable
     json: bool = False
     caller: auth.Caller = UNSIGNED
     digest: str = ""
@@ -141,7 +141,7 @@ class Axon:
         self._admit, self._insecure, self._receipts = admit, insecure, receipts
         self._owns_nonces = nonces is None
         self._nonces = NonceTable() if nonces is None else nonces
-        self._routes: dict[str, Route] = {}
+        self._routes = RouteTable()
         self._by_address = Buckets(limits.address_rate, limits.address_burst)
         self._by_hotkey = Buckets(limits.hotkey_rate, limits.hotkey_burst)
         self._intake = Intake(limits.unverified_bytes, limits.body_timeout)
@@ -159,11 +159,16 @@ class Axon:
         ``async def`` handlers run on the loop, plain ones in threads. The caller may be left out. Raises
         DeclarationError for a handler without a request type, or a second one for the same path.
         """
-        new = route(handler)
-        taken = self._routes.setdefault(new.declared.name, new)
-        if taken is not new:
-            raise DeclarationError(f"/{new.declared.name} is served twice: {taken.handler!r} and {handler!r}")
-        return new.synapse
+        return self._routes.add(handler).synapse
+
+    async def replace(self, handlers: Iterable[Callable[..., Any]]) -> None:
+        """Answer with these handlers alone, from now on; returns when the last request of the former ones is over.
+
+        A request is answered by what was served when it came, so none is dropped and none meets both.
+        Raises DeclarationError, before anything changes, as :meth:`serve` does.
+        """
+        former, self._routes = self._routes, RouteTable(handlers)
+        await former.idle()
 
     async def start(self) -> None:
         """Bind and serve. Raises ConfigError if the address can't be bound.
@@ -188,7 +193,7 @@ class Axon:
             ) from None
         self._workers.start()
         self.port = self._listener.sockets[0].getsockname()[1]
-        log.info("serving %s on %s:%d", ", ".join(self._routes) or "nothing", self.host, self.port)
+        log.info("serving %s on %s:%d", self._routes, self.host, self.port)
 
     async def stop(self, drain: float = 5.0) -> None:
         """Stop accepting, let what runs finish for up to ``drain`` seconds, close."""
@@ -215,7 +220,9 @@ class Axon:
 
     async def _answer(self, request: Request) -> Response | None:
         assert self._http is not None  # noqa: S101 - the request came through it
-        exchange = _Exchange(request, request.path, self._http.source(request))
+        routes = self._routes
+        exchange = _Exchange(request, request.path, self._http.source(request), routes)
+        routes.enter()
         self.stats.in_flight += 1
         self._idle.clear()
         try:
@@ -231,6 +238,7 @@ class Axon:
         except WireError as error:
             return self._refusal(exchange, error)
         finally:
+            routes.leave()
             self.stats.in_flight -= 1
             if not self.stats.in_flight:
                 self._idle.set()
@@ -261,9 +269,9 @@ class Axon:
         exchange.json = content_type == codec.JSON
         if request.method != "POST":
             raise WrongMethod(f"{request.method} is not served; synapses are POSTed")
-        found = self._routes.get(exchange.path.partition("?")[0].removeprefix("/"))
+        found = exchange.routes.get(exchange.path.partition("?")[0].removeprefix("/"))
         if found is None:
-            raise UnknownSynapse(f"this miner serves {', '.join(self._routes) or 'nothing'}")
+            raise UnknownSynapse(f"this miner serves {exchange.routes}")
         if content_type not in _ENCODINGS or "content-encoding" in request.headers:
             raise UnknownEncoding("bodies are plain msgpack or JSON")
         if request.content_length > found.declared.max_request:

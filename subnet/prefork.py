@@ -51,15 +51,16 @@ class Worker:
             self._pipe = -1
 
 
-def fork_workers(count: int, gone: Callable[[int], None] = lambda pid: None) -> Worker:
+def fork_workers(count: int, gone: Callable[[int], None] = lambda pid: None, patience: int = PATIENCE) -> Worker:
     """Returns in each of ``count`` workers. The parent leaves by SystemExit when all have ended.
 
-    ``gone`` is called in the parent with the process id of each worker that ended. Raises ConfigError
+    ``gone`` is called in the parent with the process id of each worker that ended; they have ``patience`` seconds
+    to end when they are told to. SIGHUP is passed on to them. Raises ConfigError
     for a count that can't be. Call it before any thread or event loop is started.
     """
     if not 1 <= count <= MAX_WORKERS:
         raise ConfigError(f"{count} workers can't be", remedy=f"Give a number from 1 to {MAX_WORKERS}.")
-    return _Parent(count, gone).run()
+    return _Parent(count, gone, patience).run()
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
@@ -93,15 +94,20 @@ class _Child:
 
 
 class _Parent:
-    def __init__(self, count: int, gone: Callable[[int], None]) -> None:
-        self._count, self._gone = count, gone
+    def __init__(self, count: int, gone: Callable[[int], None], patience: int) -> None:
+        self._count, self._gone, self._patience = count, gone, patience
         self._pid = os.getpid()
         self._children: dict[int, _Child] = {}
         self._stopping = False
         self._code = 0
 
     def run(self) -> Worker:
-        chosen = {signal.SIGTERM: self._told, signal.SIGINT: self._told, signal.SIGALRM: self._kill}
+        chosen = {
+            signal.SIGTERM: self._told,
+            signal.SIGINT: self._told,
+            signal.SIGALRM: self._kill,
+            signal.SIGHUP: self._passed_on,
+        }
         previous = {number: signal.signal(number, handler) for number, handler in chosen.items()}
         for number in range(self._count):
             worker = self._fork(number, 0)
@@ -166,8 +172,11 @@ class _Parent:
             self._kill(number, frame)
             return
         self._stopping = True
-        signal.alarm(PATIENCE)
+        signal.alarm(self._patience)
         self._send(signal.SIGTERM)
+
+    def _passed_on(self, number: int, frame: FrameType | None) -> None:
+        self._send(number)
 
     def _kill(self, number: int, frame: FrameType | None) -> None:
         self._send(signal.SIGKILL)

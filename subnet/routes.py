@@ -6,6 +6,7 @@ Whatever looks like one and can't work is a DeclarationError that names it.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,47 @@ class Route:
     is_async: bool
     """Whether it runs on the loop: an ``async def``, with or without ``yield``."""
     takes_caller: bool
+
+
+class RouteTable:
+    """What an axon serves at a time, by path; it knows when the last request that met it is over."""
+
+    def __init__(self, handlers: Iterable[Callable[..., Any]] = ()) -> None:
+        self._routes: dict[str, Route] = {}
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        for handler in handlers:
+            self.add(handler)
+
+    def __str__(self) -> str:
+        return ", ".join(self._routes) or "nothing"
+
+    def add(self, handler: Callable[..., Any]) -> Route:
+        """Serve it too. Raises DeclarationError for what is no handler, or a second one for the same path."""
+        new = route(handler)
+        taken = self._routes.setdefault(new.declared.name, new)
+        if taken is not new:
+            raise DeclarationError(f"/{new.declared.name} is served twice: {taken.handler!r} and {handler!r}")
+        return new
+
+    def get(self, name: str) -> Route | None:
+        return self._routes.get(name)
+
+    def enter(self) -> None:
+        """A request has come."""
+        self._running += 1
+        self._idle.clear()
+
+    def leave(self) -> None:
+        """It is over."""
+        self._running -= 1
+        if not self._running:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Returns when no request is under way."""
+        await self._idle.wait()
 
 
 def route(handler: Callable[..., Any]) -> Route:

@@ -13,14 +13,14 @@ import asyncio
 import logging
 import random
 import signal
-import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, Unpack, cast
 
-from subnet.errors import ChainError, ConfigError, DeclarationError, NotRegistered, SubnetError
+from subnet.errors import ChainError, ChainTimeout, ConfigError, DeclarationError, NotRegistered, SubnetError
+from subnet.threads import in_thread
 from subnet.types import Block, Hotkey, Metagraph, Netuid, Neuron, Uid
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ STALL_PER_BLOCK = 24.0
 """Seconds that one block may take before the chain counts as stalled (two of the real chain's)."""
 SHORTEST_STALL = 60.0
 """Seconds without the awaited block before the chain counts as stalled, at the least."""
+RESET_CHECK = 12.0
+"""Seconds between two looks at whether the chain has begun anew, as local ones do."""
 _BREATH = 0.2  # seconds: a node whose state lags behind its head is not asked in a tight circle
 
 
@@ -332,48 +334,31 @@ class Follower:
         """One pass of the background loop: wait for the blocks to come, then read."""
         stall = max(SHORTEST_STALL, STALL_PER_BLOCK * self._every)
         try:
-            await self._chain.wait_for_block(self.snapshot.block + self._every, timeout=stall)
+            await self._blocks(stall)
         except ChainError:
             self._gauge("subnet_chain_reachable", 0)
             raise
         await self.refresh()
         return _BREATH
 
+    async def _blocks(self, stall: float) -> None:
+        """Wait for the blocks to come, or for a chain that has begun anew: its head is below what was read."""
+        seen, left = self.snapshot.block, stall
+        while True:
+            step = min(left, RESET_CHECK)
+            try:
+                await self._chain.wait_for_block(seen + self._every, timeout=step)
+                return
+            except ChainTimeout:
+                left -= step
+                if await self._chain.block_number() < seen:
+                    return
+                if left <= 0:
+                    raise
+
     def _gauge(self, name: str, value: float) -> None:
         if self._metrics is not None:
             self._metrics.gauge(name, value)
-
-
-async def in_thread(work: Callable[[], Any], name: str) -> None:
-    """Run ``work`` in a thread of its own and wait for it.
-
-    Unlike the loop's own pool, the thread never keeps the process alive: a signal that arrives
-    during a model's long loading ends the process at once.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def settle(error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
-            done.set_exception(error)
-        else:  # a SystemExit (a future can't carry StopIteration either) is a failure, no order to us
-            done.set_exception(RuntimeError(f"{name} ended with {error!r}"))
-
-    def run() -> None:
-        error: BaseException | None = None
-        try:
-            work()
-        except BaseException as raised:
-            error = raised
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, error)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    await done
 
 
 async def load(actor: Actor) -> None:

@@ -65,3 +65,35 @@ def _settle(future: asyncio.Future[Any], result: Any, failure: Exception | None)
         future.set_result(result)
     else:
         future.set_exception(failure)
+
+
+async def in_thread(work: Callable[[], Any], name: str) -> None:
+    """Run ``work`` in a thread of its own and wait for it.
+
+    Unlike the loop's own pool, the thread never keeps the process alive: a signal that arrives
+    during a model's long loading ends the process at once.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
+            done.set_exception(error)
+        else:  # a SystemExit (a future can't carry StopIteration either) is a failure, no order to us
+            done.set_exception(RuntimeError(f"{name} ended with {error!r}"))
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            work()
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    await done

@@ -12,8 +12,9 @@ import pytest
 
 from subnet import service
 from subnet.errors import ChainUnreachable, ConfigError, NotRegistered
-from subnet.service import Actor, Follower, Loops, in_thread, unless, until_signalled, warn_unread
+from subnet.service import Actor, Follower, Loops, unless, until_signalled, warn_unread
 from subnet.telemetry import Metrics
+from subnet.threads import in_thread
 from subnet.types import Hotkey
 from tests.memory_chain import NETUID, MemoryChain, neuron
 from tests.waiting import until

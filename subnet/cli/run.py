@@ -6,9 +6,11 @@ import asyncio
 import importlib
 import inspect
 import logging
+import math
 import os
 import resource
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -137,13 +139,16 @@ def command(
 ) -> None:
     """Run a miner or validator: MODULE:CLASS, found in the current folder or installed.
 
-    It ends with exit code 0 on SIGINT (Ctrl-C) or SIGTERM, after the requests under way.
+    It ends with exit code 0 on SIGINT (Ctrl-C) or SIGTERM, after the requests under way. SIGHUP has a miner load its
+    model anew, and swap it without dropping a request.
     """
     from subnet.health import Health
     from subnet.miners import Address, Miner
     from subnet.telemetry import Metrics
 
     neuron = find(target)(parse_options(option or []))
+    if isinstance(neuron, Miner):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     signer = signing_key(key, wallet, hotkey)
     folder = (state or default_state()).expanduser()
     role = "miner" if isinstance(neuron, Miner) else "validator"
@@ -205,7 +210,7 @@ def _certificate(certificate: Path | None, key: Path | None) -> ServerCertificat
 
 def _multiply(miner: Miner, host: str, port: int, workers: int, *, share_model: bool) -> tuple[Worker, int]:
     """Become one of ``workers`` processes; returns in each of them, with the port that they share."""
-    from subnet.prefork import fork_workers, reserve_port
+    from subnet.prefork import PATIENCE, fork_workers, reserve_port
     from subnet.service import load
     from subnet.telemetry import SHARED_FOLDER
 
@@ -221,7 +226,7 @@ def _multiply(miner: Miner, host: str, port: int, workers: int, *, share_model: 
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     try:
-        worker = fork_workers(workers, gone)
+        worker = fork_workers(workers, gone, max(PATIENCE, math.ceil(miner.drain) + 10))
     except BaseException:  # SystemExit: only the parent comes here
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -258,7 +263,12 @@ def _mine(
             worker=worker,
             loaded=loaded,
         )
-        await service.run(stop)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
+        try:
+            await service.run(stop)
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
 
     return live
 

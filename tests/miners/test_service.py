@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -33,6 +34,10 @@ class Pong(Message):
 
 class Ping(Synapse[Pong], timeout=60.0):
     text: str
+
+
+class Count(Synapse[Pong], stream=True, timeout=60.0):
+    pass
 
 
 class Echo(Miner):
@@ -262,6 +267,165 @@ async def test_a_replay_is_refused_after_a_restart(chain: MemoryChain, tmp_path:
                 answers.append(response.status)
         await service.stop()
     assert answers == [200, 409]
+
+
+class Versioned(Echo):
+    """Answers with the number of its load; says when it was closed."""
+
+    loads = 0
+    broken = False
+    closed: ClassVar[list[int]] = []
+
+    def load(self) -> None:
+        if type(self).broken:
+            raise FileNotFoundError("no model")
+        Versioned.loads += 1
+        self.version = Versioned.loads
+        assert len(self.metagraph) > 0
+
+    async def ping(self, request: Ping, caller: Caller) -> Pong:
+        if request.text == "slow":
+            await asyncio.to_thread(self.gate.wait)
+        return Pong(text=str(self.version))
+
+    async def close(self) -> None:
+        Versioned.closed.append(self.version)
+
+
+@pytest.fixture
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Versioned, "loads", 0)
+    monkeypatch.setattr(Versioned, "closed", [])
+    Echo.gate.clear()
+
+
+async def said(asked: Any) -> str:
+    result = await asked
+    assert isinstance(result, Ok), result
+    return str(result.value.text)
+
+
+@pytest.mark.usefixtures("_fresh")
+async def test_a_reload_drops_no_request_and_closes_the_former_miner_after_its_last(chain: MemoryChain) -> None:
+    service = MinerService(Versioned({"drain": "60"}), chain, MINER, NETUID)
+    await service.start()
+    await until(lambda: chain.neurons[1].axon is not None)
+    slow = asyncio.create_task(ask(chain, "slow"))
+    axon = service._axon
+    assert axon is not None
+    await until(lambda: axon.stats.in_flight == 1)
+    going_on = asyncio.create_task(many(chain, 60))
+    await service.reload()
+    assert await said(ask(chain, "hi")) == "2"
+    assert service.miner.options["drain"] == "60"
+    assert Versioned.closed == []  # it has a request
+    assert set(await going_on) <= {"1", "2"}
+    Echo.gate.set()
+    assert await said(slow) == "1"
+    await until(lambda: Versioned.closed == [1])
+    chain.advance(5)
+    await until(lambda: service.follower.snapshot.block == chain.head)
+    assert service.miner.metagraph.block == chain.head
+    await service.stop()
+    assert Versioned.closed == [1, 2]
+    await service.reload()  # too late: nothing is loaded
+    assert Versioned.loads == 2
+
+
+async def many(chain: MemoryChain, count: int) -> list[str]:
+    return [await said(ask(chain, "hi")) for _ in range(count)]
+
+
+@pytest.mark.usefixtures("_fresh")
+async def test_a_reload_that_fails_changes_nothing_and_is_trouble_until_one_succeeds(
+    chain: MemoryChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = MinerService(Versioned(), chain, MINER, NETUID)
+    await service.start()
+    await until(lambda: chain.neurons[1].axon is not None)
+    monkeypatch.setattr(Versioned, "broken", True)
+    service.reload_soon()
+    await until(lambda: bool(service.health.troubles))
+    assert service.health.ready
+    assert [one.name for one in service.health.troubles] == ["reload"]
+    assert await said(ask(chain, "hi")) == "1"
+    monkeypatch.setattr(Versioned, "broken", False)
+    for _ in range(5):
+        service.reload_soon()  # while one is loading: once more, not five times
+    await until(lambda: not service._reloads_wanted)
+    assert Versioned.loads == 3
+    assert service.health.troubles == []
+    assert await said(ask(chain, "hi")) == "3"
+    await service.stop()
+    assert sorted(Versioned.closed) == [1, 2, 3]
+
+
+async def test_it_is_not_ready_while_it_drains_and_lets_a_stream_end(chain: MemoryChain) -> None:
+    go = asyncio.Event()
+
+    class Counting(Miner):
+        async def count(self, request: Count, caller: Caller) -> AsyncIterator[Pong]:
+            yield Pong(text="one")
+            await go.wait()
+            yield Pong(text="two")
+
+    stop = asyncio.Event()
+    service = MinerService(Counting({"drain": "60"}), chain, MINER, NETUID)
+    running = asyncio.create_task(service.run(stop))
+    await until(lambda: chain.neurons[1].axon is not None)
+    assert service.health.answer("/ready")[0] == 200  # type: ignore[index]
+    async with (
+        Dendrite(load_key("//Validator"), netuid=NETUID, genesis_hash=chain.genesis_hash) as dendrite,
+        dendrite.stream(peer(chain), Count()) as stream,
+    ):
+        assert (await anext(stream)).text == "one"
+        stop.set()
+        axon = service._axon
+        assert axon is not None
+        await until(lambda: axon._stopping)
+        assert service.health.answer("/ready")[0] == 503  # type: ignore[index]
+        go.set()
+        assert [message.text async for message in stream] == ["two"]
+    await running
+
+
+async def test_a_chain_that_begins_anew_is_noticed_and_told_again(
+    chain: MemoryChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "RESET_CHECK", 0.01)
+    service = MinerService(Echo(), chain, MINER, NETUID)
+    await service.start()
+    await until(lambda: chain.neurons[1].axon is not None)
+    chain.advance(50)
+    await until(lambda: service.follower.snapshot.block == chain.head)
+    chain.head = 3  # from genesis: everything is gone, and we registered again
+    chain.change(1, axon=None, block_at_registration=2)
+    await until(lambda: chain.neurons[1].axon is not None)
+    assert service.follower.snapshot.block == 3
+    assert len(chain.named("serve_axon")) == 2
+    await service.stop()
+
+
+async def test_a_restart_tells_the_chain_nothing_that_it_knows(chain: MemoryChain) -> None:
+    first = MinerService(Echo(), chain, MINER, NETUID)
+    await first.start()
+    await until(lambda: chain.neurons[1].axon is not None)
+    port = first.port
+    await first.stop()
+    again = MinerService(Echo(), chain, MINER, NETUID, address=Address(port=port))
+    await again.start()
+    await asyncio.sleep(0.05)  # several looks at whether to announce
+    assert len(chain.named("serve_axon")) == 1
+    await again.stop()
+
+
+async def test_it_listens_and_announces_over_ipv6(chain: MemoryChain) -> None:
+    service = MinerService(Echo(), chain, MINER, NETUID, address=Address("::1"))
+    await service.start()
+    await until(lambda: chain.neurons[1].axon is not None)
+    assert chain.named("serve_axon") == [("::1", service.port)]
+    assert isinstance(await ask(chain, "hi"), Ok)
+    await service.stop()
 
 
 @pytest.mark.parametrize(
