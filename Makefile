@@ -7,6 +7,7 @@
 #   make abuse           attacks on an axon, with honest callers beside
 #   make test-crash       a validator killed two hundred times at random moments, the local chain a hundred times
 #   make test-browser    the dashboard in a headless Chromium; pictures go to SUBNET_SCREENSHOTS
+#   make soak            64 miners and 4 validators on a chain that fails, for 15 minutes; soak-check: for one
 #   make fuzz            new examples for the property tests, for SECONDS=600
 #   make lint             ruff, mypy, import-linter, and pyright where there is node
 #   make wheel-check      a wheel, in an empty environment beside PyPI's validators
@@ -22,7 +23,7 @@ BIN := $(VENV)/bin
 COMMA := ,
 DEMO := examples$(if $(EXTRAS),$(COMMA)$(EXTRAS))
 
-.PHONY: setup demo demo-check test test-clients test-chain test-crash test-browser abuse fuzz lint wheel-check bench clean
+.PHONY: setup demo demo-check test test-clients test-chain test-crash test-browser abuse soak soak-check fuzz lint wheel-check bench clean
 
 demo: $(VENV)/.with-$(DEMO)
 	$(BIN)/subnet demo $(ARGS)
@@ -60,6 +61,12 @@ lint: setup
 
 abuse: setup
 	$(BIN)/python -m pytest -n0 -m abuse tests/abuse $(ARGS)
+
+soak: setup
+	$(BIN)/python benchmarks/soak.py --seconds 900 $(ARGS)
+
+soak-check: setup
+	$(BIN)/python benchmarks/soak.py --seconds 60 $(ARGS)
 
 SECONDS ?= 600
 
