@@ -63,7 +63,9 @@ Host = Annotated[str, typer.Option("--host", metavar="IP", help="Miner: the addr
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Miner: the port; 0 takes any free one.")]
 ExternalIp = Annotated[
     str | None,
-    typer.Option("--external-ip", metavar="IP", help="Miner: the address to announce [default: --host]."),
+    typer.Option(
+        "--external-ip", metavar="IP", help="Miner: address to announce, or auto[:IFACE|:URL] [default: --host]."
+    ),
 ]
 ExternalPort = Annotated[
     int | None,
@@ -158,6 +160,10 @@ def command(
             remedy="Leave them out for a validator; give --workers N with --share-model.",
         )
     gate = _gate(role, organic_host, organic_port, organic_tokens)
+    if external_ip is not None:
+        from subnet.miners.public_address import public_address
+
+        external_ip = public_address(external_ip)
     worker, proxies = None, tuple(trusted_proxy or ())
     certificate = _certificate(tls_cert, tls_key)
     if isinstance(neuron, Miner) and workers > 1:
