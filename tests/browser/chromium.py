@@ -108,17 +108,15 @@ class Chromium:
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
 
-    async def until(self, script: str) -> Any:
+    async def until(self, script: str) -> None:
         """Wait until a script evaluates to something true."""
-        value = None
         try:
             async with asyncio.timeout(PATIENCE):
-                while not (value := await self.look(script)):
+                while not await self.look(f"Boolean({script})"):
                     await asyncio.sleep(0.05)
         except TimeoutError:
             text = await self.look("document.body.innerText")
             raise AssertionError(f"never true: {script}\n{text[:3000]}\n{self.said}") from None
-        return value
 
     async def open(
         self, url: str, *, width: int = 1360, height: int = 900, dark: bool = False, phone: bool = False

@@ -6,8 +6,15 @@ const LEFT = 58, TOP = 22;
 /** One hue from the card's own colour to a strong blue; t from 0 to 1. */
 function shade(t) {
   const [from, to] = dark() ? [[31, 41, 55], [147, 190, 255]] : [[237, 242, 250], [16, 62, 158]];
-  const mix = from.map((low, i) => Math.round(low + (to[i] - low) * Math.sqrt(t)));
-  return `rgb(${mix.join(" ")})`;
+  return from.map((low, i) => Math.round(low + (to[i] - low) * Math.sqrt(t)));
+}
+
+const css = (colour) => `rgb(${colour.join(" ")})`;
+
+/** Black or white, whichever is read better on a colour (WCAG's relative luminance, where both contrast alike: 0.179). */
+function ink(colour) {
+  const [r, g, b] = colour.map((v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
 }
 
 export class HeatMap {
@@ -68,11 +75,11 @@ export class HeatMap {
       const gap = this.wide > 9 && this.high > 9 ? 1 : 0;
       this.columns.forEach((uid, x) => {
         const value = row.shares.get(uid) ?? 0;
-        pen.fillStyle = shade(value / this.most);
+        const colour = shade(value / this.most);
+        pen.fillStyle = css(colour);
         pen.fillRect(LEFT + this.wide * x, TOP + this.high * y, this.wide - gap, this.high - gap);
         if (this.wide >= 44 && this.high >= 18 && value > 0) {
-          pen.fillStyle = (Math.sqrt(value / this.most) > 0.5) !== dark() ? "#fff" : dark() ? "#0e131a" : "#17202c";
-          if (dark() && Math.sqrt(value / this.most) <= 0.5) pen.fillStyle = "#e6ebf2";
+          pen.fillStyle = ink(colour);
           pen.textAlign = "center";
           pen.fillText(percent(value), LEFT + this.wide * (x + 0.5), TOP + this.high * (y + 0.5));
           pen.textAlign = "right";
@@ -86,7 +93,7 @@ export class HeatMap {
   legend() {
     const ramp = el("canvas", { width: 160, height: 10 });
     const pen = ramp.getContext("2d");
-    for (let x = 0; x < 160; x++) { pen.fillStyle = shade(x / 159); pen.fillRect(x, 0, 1, 10); }
+    for (let x = 0; x < 160; x++) { pen.fillStyle = css(shade(x / 159)); pen.fillRect(x, 0, 1, 10); }
     $("scale").replaceChildren("0%", ramp, percent(this.most));
   }
 
