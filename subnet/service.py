@@ -45,7 +45,7 @@ STALL_PER_BLOCK = 24.0
 SHORTEST_STALL = 60.0
 """Seconds without the awaited block before the chain counts as stalled, at the least."""
 RESET_CHECK = 12.0
-"""Seconds between two looks at whether the chain has begun anew, as local ones do."""
+"""Seconds between two looks at whether the chain was reset to an earlier block, as local ones may be."""
 _BREATH = 0.2  # seconds: a node whose state lags behind its head is not asked in a tight circle
 
 
@@ -342,7 +342,7 @@ class Follower:
         return _BREATH
 
     async def _blocks(self, stall: float) -> None:
-        """Wait for the blocks to come, or for a chain that has begun anew: its head is below what was read."""
+        """Wait for the blocks to come, or for a chain that was reset: its head is below what was read."""
         seen, left = self.snapshot.block, stall
         while True:
             step = min(left, RESET_CHECK)
