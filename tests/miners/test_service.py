@@ -123,10 +123,11 @@ async def test_it_serves_on_while_the_chain_is_away_and_announces_later(chain: M
     await until(lambda: chain.neurons[1].axon is not None)
     assert len(chain.named("serve_axon")) == 3
     assert service.loops.failures["announce"] == 2
-    chain.down = True
+    chain.down, chain.stale_for = True, 500.0
     chain.advance(50)
     await until(lambda: service.loops.failures["metagraph"] > 2)
     assert isinstance(await ask(chain, "still there?"), Ok)
+    await until(lambda: [one.name for one in service.health.troubles] == ["chain head"])
     await service.stop()
 
 

@@ -289,14 +289,15 @@ async def test_a_whole_life(chain: MemoryChain, tmp_path: Path, caplog: pytest.L
     await until(lambda: len(bench.service.scores) == 2)
     bench.asks.tricks.append(lambda _asks, _peers: 1 / 0)
     await until(lambda: bench.service.failed_rounds == 1)
-    chain.down = True
+    chain.down, chain.stale_for = True, 500.0
     chain.advance(4)
+    await until(lambda: "chain head" in [one.name for one in bench.service.health.troubles])
     failures = bench.service.loops.failures
     await until(lambda: failures["metagraph"] > 1 and failures["weights"] > 1)
     held = bench.asks.rounds
     await until(lambda: bench.asks.rounds > held + 3)  # the chain is away, scoring goes on
     assert chain.calls == []
-    chain.down = False
+    chain.down, chain.stale_for = False, 0.0
     await until(lambda: events(caplog, "weights_set"))
     assert chain.named("set_weights")[0][0] == [1, 2]
     stop.set()
