@@ -65,6 +65,15 @@ class Bench:
             self.chain.advance()
             await self.settled()
 
+    async def cut_off(self) -> None:
+        """The chain goes away right before block 104, and a round leaves B alone with a score."""
+        self.start()
+        await self.at(103)
+        self.chain.down = True
+        self.chain.advance()
+        await until(lambda: self.loops.failures["weights"] > 1)
+        self.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]
+
     async def settled(self) -> None:
         await until(lambda: self.chain.parked_at == self.chain.head)
 
@@ -296,12 +305,7 @@ async def test_weights_wait_for_a_chain_that_is_away(bench: Bench) -> None:
 
 
 async def test_what_was_scored_in_an_outage_counts_when_the_chain_is_back_in_the_same_tempo(bench: Bench) -> None:
-    bench.start()
-    await bench.at(103)
-    bench.chain.down = True
-    bench.chain.advance()
-    await until(lambda: bench.loops.failures["weights"] > 1)
-    bench.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]
+    await bench.cut_off()
     bench.chain.advance(4)
     bench.chain.down = False
     await until(lambda: bench.setter.counts["ok"] == 1)
@@ -313,12 +317,7 @@ async def test_what_was_scored_in_an_outage_counts_when_the_chain_is_back_in_the
 async def test_an_outage_beyond_the_tempo_is_a_missed_one_and_the_next_has_weights(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.start()
-    await bench.at(103)
-    bench.chain.down = True
-    bench.chain.advance()
-    await until(lambda: bench.loops.failures["weights"] > 1)
-    bench.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]
+    await bench.cut_off()
     bench.chain.advance(8)
     bench.chain.down = False
     await bench.at(112)
