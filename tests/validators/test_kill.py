@@ -1,4 +1,4 @@
-"""kill -9 at random moments: a validator's ledger holds every round it told of, counted once, and its reveals match."""
+"""kill -9 at random moments: a validator's ledger holds what it told of, each round and truth counted once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import logging
 import multiprocessing
 import random
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -20,12 +22,15 @@ from subnet.miners import MinerService
 from subnet.scoring import averages
 from subnet.store import History
 from subnet.telemetry import log_to_stderr
-from subnet.types import Netuid
+from subnet.types import Hotkey, Netuid
 from subnet.validators import ValidatorService
+from subnet.validators.truths import Question as Truth
 from tests.e2e.test_commit_reveal import MINERS as KEYS
 from tests.e2e.test_commit_reveal import VALIDATOR, committing_subnet
 
 pytestmark = pytest.mark.e2e
+
+log = logging.getLogger(__name__)
 
 ALPHA = 0.25
 BLOCK_S = 0.05
@@ -51,13 +56,21 @@ class Asks(Validator):
     refresh_blocks = 2
     alpha = ALPHA
     commit = "hash"
+    truth_retry = 0.1
 
     async def round(self, peers: Sequence[Neuron]) -> Mapping[Uid, float]:
         replies = await self.query(peers, Question(number=12))
+        question = uuid.uuid4().hex
+        if await self.defer(question, replies, due=time.time() + random.uniform(0, 0.5)):
+            log.info("deferred", extra={"question": question})
         return {r.uid: random.uniform(0.5, 1.0) if isinstance(r, Ok) else 0.0 for r in replies}
 
+    async def judge_deferred(self, question: Truth) -> Mapping[Hotkey, float]:
+        """The truth, which came meanwhile, or in another life."""
+        return {hotkey: random.uniform(0.5, 1.0) for hotkey in question.answers(Answer)}
 
-def life(url: str, netuid: int, path: str, log: str) -> None:
+
+def life(url: str, netuid: int, path: str, log_path: str) -> None:
     """One life of the validator: what it tells of goes to the log line by line."""
 
     async def live() -> None:
@@ -65,7 +78,7 @@ def life(url: str, netuid: int, path: str, log: str) -> None:
             service = ValidatorService(Asks(), chain, VALIDATOR, Netuid(netuid), path=Path(path))
             await service.run(asyncio.Event())
 
-    with open(log, "a", buffering=1) as stream:
+    with open(log_path, "a", buffering=1) as stream:
         log_to_stderr(logging.INFO, as_json=True, stream=stream)
         asyncio.run(live())
 
@@ -83,8 +96,11 @@ def told(log: Path, event: str) -> list[dict[str, Any]]:
     return found
 
 
-def check(path: Path, log: Path) -> None:
-    """What was told is there, and the scores are what the recorded rounds come to: each once."""
+def check(path: Path, log: Path) -> int:
+    """What was told is there, and the scores are what the recorded rounds and truths come to: each once.
+
+    How many truths came.
+    """
     with History(path) as history:
         rounds = history.rounds(limit=1_000_000)
         numbers = [one.id for one in rounds]
@@ -99,11 +115,17 @@ def check(path: Path, log: Path) -> None:
                 )
             assert {r.hotkey: r.moving for r in results if r.moving is not None}.items() <= moving.items()
         assert {hotkey: score.value for hotkey, score in history.scores().items()} == moving
+        settled = [one.subject for one in rounds if one.subject is not None]
+        waiting = {one.id for one in history.open_questions(limit=1_000_000)}
+        assert len(set(settled)) == len(settled)
+        assert waiting.isdisjoint(settled)
+        assert {entry["question"] for entry in told(log, "deferred")} <= waiting.union(settled)
         known = {one.hash for ended in (False, True) for one in history.commits(ended=ended)}
     failed = {entry["error"] for entry in told(log, "reveal_failed")}
     assert not [error for error in failed if "InvalidReveal" in error or "NoWeightsCommitFound" in error]
     assert {entry["outcome"] for entry in told(log, "weights_lost")} <= {"expired", "not-listed"}
     assert known or not told(log, "weights_committed")
+    return len(settled)
 
 
 async def lives(devnet: Devnet, tmp_path: Path, count: int, *, until: str = "round") -> None:
@@ -135,7 +157,7 @@ async def lives(devnet: Devnet, tmp_path: Path, count: int, *, until: str = "rou
                     await asyncio.to_thread(process.join)
                     process.close()
                 killed += 1
-            check(path, log)
+            assert check(path, log) or count < 100
         finally:
             blocks.cancel()
             for miner in miners:
