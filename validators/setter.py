@@ -43,6 +43,10 @@ log = logging.getLogger(__name__)
 
 Weigh = Callable[[Mapping[Hotkey, float], Metagraph], Mapping[Uid, float]]
 
+PATIENCE: Final = 36.0
+"""Seconds that a send is followed: three of the real chain's blocks. The next pass sees whether it landed after all."""
+FINAL_PATIENCE: Final = 96.0
+"""The same until finality, which lags by some blocks."""
 STALL: Final = 180.0
 """Seconds without a new block before the chain counts as stalled."""
 _STRIDE: Final = 5  # blocks between two looks at the clock: an owner may change the tempo meanwhile
@@ -106,7 +110,9 @@ class WeightSetter:
         self._policy, self._mechanism, self._health = policy, mechanism, health or Health()
         self._name = f"weights of mechanism {mechanism}" if mechanism else "weights"
         self._hotkey = Hotkey(key.ss58_address)
-        self._sending: Sending = {"wait": "finality"} if policy.final else {}
+        self._sending: Sending = (
+            {"wait": "finality", "timeout": FINAL_PATIENCE} if policy.final else {"timeout": PATIENCE}
+        )
         self._commits = Commits(
             chain,
             key,
