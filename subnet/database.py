@@ -20,6 +20,7 @@ from subnet.errors import StoreError
 
 _APPLICATION_ID: Final = 0x53424E54  # "SBNT" in the file's header tells our files from other programs'
 _BUSY_S: Final = 5.0
+_ROWS: Final = 64  # of one INSERT; SQLite before 3.32 takes 999 parameters
 _DAMAGED: Final = "Move the file away (what it remembers starts anew), or restore a copy with its -wal file."
 _REMEDIES: Final[Mapping[str, str]] = {
     "readonly": "Make the file and its folder writable for this user, or choose another --state.",
@@ -99,6 +100,23 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         with suppress(sqlite3.Error):  # after a full disk SQLite has rolled back by itself
             db.execute("ROLLBACK")
         raise
+
+
+def insert_rows(db: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]]) -> None:
+    """Insert ``rows`` of like width; ``into`` is the statement up to its VALUES. Call inside :func:`transaction`.
+
+    A step of a statement gives up the interpreter's lock and has to win it back from a busy event loop, twice for
+    each row where rows go in one by one. So they go in by the 64, the rest by 32, by 16, and so on: few statements, and
+    few texts of them to prepare.
+    """
+    begin, size = 0, _ROWS
+    while begin < len(rows):
+        while size > len(rows) - begin:
+            size //= 2
+        some = rows[begin : begin + size]
+        marks = f"({', '.join('?' * len(some[0]))})"
+        db.execute(f"{into} VALUES {', '.join([marks] * size)}", [value for row in some for value in row])
+        begin += size
 
 
 @contextmanager

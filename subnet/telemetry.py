@@ -159,20 +159,19 @@ class Metrics:
         self._mine = {"netuid": str(netuid), "hotkey": hotkey, "role": role}
         self._registry = registry
         self._known: dict[str, Counter | Gauge] = {}
+        self._children: dict[tuple[object, ...], Counter | Gauge] = {}  # a round sets a gauge for each miner
 
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
         """Raise counter ``name`` by ``amount``; KeyError or ValueError for what METRICS does not list."""
-        self._metric(name).labels(**self._mine, **labels).inc(amount)
+        self._child(name, labels).inc(amount)
         if self._sink is not None:
             self._sink(name, amount, labels)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Set gauge ``name`` to ``value``; errors as for :meth:`count`."""
-        metric = self._metric(name)
         if METRICS[name].kind != "gauge":
             raise ValueError(f"{name} is a counter; it is counted, not set")
-        child = metric.labels(**self._mine, **labels)
-        child.set(value)  # type: ignore[union-attr]
+        self._child(name, labels).set(value)  # type: ignore[union-attr]
         if self._sink is not None:
             self._sink(name, value, labels)
 
@@ -188,6 +187,7 @@ class Metrics:
 
     def forget(self, name: str, **labels: str) -> None:
         """Drop one labelled value: of a peer that has left, for instance."""
+        self._children.pop((name, *labels.items()), None)
         self._metric(name).remove_by_labels({**self._mine, **labels})
 
     def render(self) -> tuple[bytes, str]:
@@ -230,6 +230,13 @@ class Metrics:
 
             self._registry = CollectorRegistry()
         return self._registry
+
+    def _child(self, name: str, labels: Mapping[str, str]) -> Counter | Gauge:
+        key = (name, *labels.items())
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._metric(name).labels(**self._mine, **labels)
+        return child
 
     def _metric(self, name: str) -> Counter | Gauge:
         metric = self._known.get(name)

@@ -22,7 +22,7 @@ from subnet.scoring import averages, windows
 from subnet.service import Actor
 from subnet.synapse import Message, Synapse
 from subnet.types import Hotkey, Metagraph, Neuron, Uid
-from subnet.validators.journal import current_journal, hear, hear_result
+from subnet.validators.journal import current_journal, hear, hear_results
 from subnet.validators.sampling import POLICIES, Sampler, best, everyone
 from subnet.validators.weights import FORMS, by_uid, current
 
@@ -192,8 +192,7 @@ class Validator(Actor, ABC):
         results = await self._asks_with().query(peers, request, timeout=timeout)
         journal = current_journal()
         if journal is not None:
-            for result in results:
-                hear_result(journal, result)
+            hear_results(journal, results)
         return results
 
     async def first(
@@ -209,7 +208,7 @@ class Validator(Actor, ABC):
         result = await querier.first(peers, request, hedge=hedge, timeout=timeout)
         journal = current_journal()
         if journal is not None:
-            hear_result(journal, result)
+            hear_results(journal, [result])
         return result
 
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -45,14 +46,15 @@ def current_journal() -> Journal | None:
     return _journal.get()
 
 
-def hear_result(journal: Journal, result: Ok[Any] | Failure) -> None:
-    """Write down how one query of one peer ended."""
+def hear_results(journal: Journal, results: Iterable[Ok[Any] | Failure]) -> None:
+    """Write down how the queries of some peers ended."""
     from subnet.dendrite import Ok
 
-    if isinstance(result, Ok):
-        hear(journal, result, result.elapsed, result.receipt, None)
-    else:
-        hear(journal, result, result.elapsed, None, result)
+    for result in results:
+        if isinstance(result, Ok):
+            hear(journal, result, result.elapsed, result.receipt, None)
+        else:
+            hear(journal, result, result.elapsed, None, result)
 
 
 def hear(
@@ -63,7 +65,9 @@ def hear(
     failure: Failure | None,
 ) -> None:
     """Write down one exchange: ``elapsed`` in seconds, its receipt if there is one, why it failed if it did."""
-    heard = journal.setdefault(who.hotkey, Heard(who.uid))
+    heard = journal.get(who.hotkey)
+    if heard is None:
+        heard = journal[who.hotkey] = Heard(who.uid)
     heard.elapsed += elapsed
     if receipt is not None and len(heard.receipts) < MAX_RECEIPTS:
         heard.receipts.append(receipt.to_bytes())  # a stream that failed half way may be signed too

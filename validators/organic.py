@@ -28,7 +28,7 @@ from subnet.store import Kind
 from subnet.synapse import Message, Synapse, declaration
 from subnet.types import Block, Hotkey, Metagraph, Neuron
 from subnet.validators.base import Validator
-from subnet.validators.journal import Journal, hear_result
+from subnet.validators.journal import Journal, hear_results
 from subnet.validators.sampling import everyone
 from subnet.validators.scorebook import Judgement, Scorebook, finite
 
@@ -192,7 +192,7 @@ class Organic:
             hotkey = one.result.hotkey
             if registered.setdefault(hotkey, one.registered) != one.registered:
                 continue  # it left and came back in between
-            hear_result(journal, one.result)
+            hear_results(journal, [one.result])
             if score is not None:
                 scores.setdefault(hotkey, []).append(score)
         if journal:

@@ -93,8 +93,10 @@ def _on_chain(account: Account, endpoint: str) -> dict[str, Any]:
 
 
 def _as_data(account: Account) -> dict[str, Any]:
+    import msgspec
+
     weight, share = account.weight
-    data = asdict(account)
+    data = asdict(account) | {"score": account.score and msgspec.structs.asdict(account.score)}
     for one, kept in zip(data["contributions"], account.contributions, strict=True):
         one["part"] = kept.part
     data["failures"] = [

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from subnet.database import explained, open_writer, transaction
+from subnet.database import explained, insert_rows, open_writer, transaction
 from subnet.store.history import History
 from subnet.store.records import (
     MAX_ANSWER,
@@ -88,15 +88,18 @@ class Ledger(History):
         """
         self.window = window
         with self._write():
-            if not window:
-                self._db.execute("DELETE FROM sample WHERE ledger = ?", (self._id,))
             for score in self.scores().values() if window else ():
                 told = self.results_of(score.hotkey, min(window, score.rounds), after=score.since - 1, moved=True)
                 self._db.executemany(
                     "INSERT OR IGNORE INTO sample VALUES (?, ?, ?, ?)",
                     [(self._id, score.hotkey, r.id, result.score) for r, result in told],
                 )
-                self._trim_samples(score.hotkey)
+            self._db.execute(
+                "DELETE FROM sample WHERE ledger = ?1 AND (hotkey, round) IN (SELECT hotkey, round FROM (SELECT *,"
+                " row_number() OVER (PARTITION BY hotkey ORDER BY round DESC) AS age FROM sample WHERE ledger = ?1)"
+                " WHERE age > ?2)",
+                (self._id, window),
+            )
 
     def next_round(self) -> int:
         """The number that the next round will be recorded under; numbers are never used twice."""
@@ -150,12 +153,14 @@ class Ledger(History):
             "INSERT INTO round VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (self._id, r.id, int(r.block), r.started, r.ended, r.asked, r.answered, *texts),
         )
-        self._db.executemany(
-            "INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        insert_rows(
+            self._db,
+            "INSERT INTO result",
             [(self._id, r.id, int(x.uid), x.hotkey, x.score, _bounded(x.reason), x.elapsed, x.moving) for x in results],
         )
-        self._db.executemany(
-            "INSERT INTO receipt (ledger, round, hotkey, body, time) VALUES (?, ?, ?, ?, ?)",
+        insert_rows(
+            self._db,
+            "INSERT INTO receipt (ledger, round, hotkey, body, time)",
             [
                 (self._id, r.id, x.hotkey, body, r.ended)
                 for x in results
@@ -165,8 +170,9 @@ class Ledger(History):
         )
 
     def _insert_scores(self, scores: Iterable[Score]) -> None:
-        self._db.executemany(
-            "INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        insert_rows(
+            self._db,
+            "INSERT OR REPLACE INTO score",
             [
                 (
                     self._id,
@@ -186,18 +192,13 @@ class Ledger(History):
         )
 
     def _insert_samples(self, number: int, results: Iterable[Result]) -> None:
-        counted = [result for result in results if result.moving is not None]
-        self._db.executemany(
-            "INSERT INTO sample VALUES (?, ?, ?, ?)", [(self._id, r.hotkey, number, r.score) for r in counted]
-        )
-        for result in counted:
-            self._trim_samples(result.hotkey)
-
-    def _trim_samples(self, hotkey: Hotkey) -> None:
+        """Add the round's scores to the window, and drop the one of each miner that has fallen out of it."""
+        counted = [(self._id, r.hotkey, number, r.score) for r in results if r.moving is not None]
+        insert_rows(self._db, "INSERT INTO sample", counted)
         self._db.execute(
-            "DELETE FROM sample WHERE ledger = ?1 AND hotkey = ?2 AND round <= (SELECT round FROM sample"
-            " WHERE ledger = ?1 AND hotkey = ?2 ORDER BY round DESC LIMIT 1 OFFSET ?3)",
-            (self._id, hotkey, self.window),
+            "DELETE FROM sample WHERE ledger = ?1 AND (hotkey, round) IN (SELECT value, (SELECT round FROM sample"
+            " WHERE ledger = ?1 AND hotkey = value ORDER BY round DESC LIMIT 1 OFFSET ?2) FROM json_each(?3))",
+            (self._id, self.window, json.dumps([row[1] for row in counted])),
         )
 
     def drop(self, hotkeys: Iterable[Hotkey]) -> None:

@@ -1,4 +1,7 @@
-"""The records that a ledger holds, as plain frozen values."""
+"""The records that a ledger holds, as plain frozen values.
+
+Those of which each round makes one a miner are msgspec's: a frozen dataclass takes six times as long to make.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from subnet.types import Block, Hotkey, Uid
 
@@ -32,8 +37,7 @@ class Kind(StrEnum):
     """The truth of answers given earlier."""
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(msgspec.Struct, frozen=True):
     """A hotkey's moving score.
 
     ``rounds`` counts the rounds that moved it and ``since`` is the number of the first; ``registered`` is the
@@ -54,8 +58,7 @@ class Score:
     variance: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What one miner got in one round.
 
     ``score`` is None if it was not scored; ``reason`` says why its query failed (None: it answered, or
