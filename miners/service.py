@@ -72,8 +72,8 @@ class Address:
                 f"--insecure on {self.host} would serve strangers unsigned",
                 remedy="Use --host 127.0.0.1 with --insecure, or leave --insecure out.",
             )
-        for proxy in self.proxies:
-            _ip(proxy, "--trusted-proxy")
+        proxies = tuple(str(_ip(proxy, "--trusted-proxy")) for proxy in self.proxies)
+        object.__setattr__(self, "proxies", proxies)  # addresses: by its name localhost would never be met
         if _ip(self.announced_ip, "--external-ip").is_unspecified:
             raise ConfigError(
                 f"{self.host} is every interface, no address to announce",

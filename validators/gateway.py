@@ -4,8 +4,9 @@
 synapse is answered with lines of JSON, or frames (:mod:`subnet.frames`). ``GET /v1`` lists the synapses, ``GET
 /health`` says whether there is a miner to ask. A request passes, cheapest check first::
 
-    limit by address ─► token ─► path, encoding, size ─► limit by token ─► body ─► decode ─► queue ─► miners ─► reply
+    token ─► limit by token, or else by address ─► path, encoding, size ─► body ─► decode ─► queue ─► miners ─► reply
 
+So strangers use up nothing of what holders of a token may do, though a proxy stands before both.
 Whoever fails a step gets its WireError as a small body ``{code, message, remedy}`` under its HTTP status.
 Log events: ``organic_serving`` (host, port, synapses).
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import hmac
 import ipaddress
 import logging
 from dataclasses import dataclass, field
@@ -72,31 +72,37 @@ _ENCODINGS: Final = frozenset({codec.JSON, codec.MSGPACK, "application/x-msgpack
 class Gate:
     """Where the API listens, and who may ask: holders of one of ``tokens``, or on loopback, without any, everybody.
 
-    Raises ConfigError for an address beyond loopback without tokens, or tokens that are too short.
+    ``proxies`` are the addresses of reverse proxies before it, whose X-Forwarded-For is believed. Raises ConfigError
+    for an address beyond loopback, or a proxy, without tokens, for tokens that are too short, and for no address.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     tokens: tuple[str, ...] = field(default=(), repr=False)
     limits: Limits = LIMITS
+    proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        try:
-            loopback = ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
+        loopback = _ip(self.host, "--organic-host").is_loopback
+        for proxy in self.proxies:
+            _ip(proxy, "--trusted-proxy")
+        if not self.tokens and not (loopback and not self.proxies):
             raise ConfigError(
-                f"--organic-host {self.host} is no IP address", remedy="Write 127.0.0.1, or ::1."
-            ) from None
-        if not loopback and not self.tokens:
-            raise ConfigError(
-                f"users at {self.host} need tokens",
-                remedy="Give --organic-tokens FILE, or stay on --organic-host 127.0.0.1.",
+                f"users {'behind a proxy' if loopback else f'at {self.host}'} need tokens",
+                remedy="Give --organic-tokens FILE, or stay on --organic-host 127.0.0.1 without --trusted-proxy.",
             )
         if any(len(token) < SHORTEST_TOKEN or not token.isascii() for token in self.tokens):
             raise ConfigError(
                 f"a token has fewer than {SHORTEST_TOKEN} letters, or others than ASCII",
                 remedy="Make them with: openssl rand -hex 24",
             )
+
+
+def _ip(text: str, option: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise ConfigError(f"{option} {text} is no IP address", remedy="Write 127.0.0.1, or ::1.") from None
 
 
 def read_tokens(path: Path) -> tuple[str, ...]:
@@ -120,7 +126,8 @@ class Gateway:
     def __init__(self, organic: Organic, gate: Gate, metrics: Metrics | None = None) -> None:
         self.port = gate.port
         self._organic, self._gate, self._metrics = organic, gate, metrics
-        self._tokens = [hashlib.sha256(token.encode()).digest() for token in gate.tokens]
+        # Looked up by digest: that costs the same for any token, and its time tells nothing that a caller could steer.
+        self._tokens = frozenset(hashlib.sha256(token.encode()).digest() for token in gate.tokens)
         limits = gate.limits
         self._by_address = Buckets(limits.address_rate, limits.address_burst)
         self._by_token = Buckets(limits.hotkey_rate, limits.hotkey_burst)
@@ -135,7 +142,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Bind and serve. Raises ConfigError if the address can't be bound."""
-        self._http = FrontDoor(self._answer, limits=self._gate.limits)
+        self._http = FrontDoor(self._answer, limits=self._gate.limits, proxies=self._gate.proxies)
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(self._http, self._gate.host, self._gate.port, backlog=128)
@@ -202,37 +209,55 @@ class Gateway:
                 "unjudged": self._organic.waiting,
             }
             return _json(200 if good else 503, told)
-        self._limit(request)
+        self._admit(request)
         if path.rstrip("/") != _PREFIX.rstrip("/"):
             raise UnknownSynapse("GET /v1 lists the synapses, GET /health says how things are")
-        self._check_token(request)
         return _json(200, {"synapses": [_described(cls) for cls in self._organic.synapses.values()]})
 
     async def _receive(self, request: Request, *, json: bool) -> tuple[Synapse[Any], int]:
         """Everything up to the decoded request, and its size; raises the WireError of the first check that fails."""
         if self._stopping:
             raise Busy("this validator is stopping", retry_after=5.0)
-        source = self._limit(request)
-        token = self._check_token(request)
+        caller = self._admit(request)
         synapse, declared = self._look_up(request)
-        wait = self._by_token.take(token or source)
-        if wait:
-            raise RateLimited("too many requests under this token", retry_after=wait)
-        body = await self._intake.read(request, declared.max_request, source)
+        body = await self._intake.read(request, declared.max_request, caller)
         try:
             message = codec.decode(synapse, body, json=json)
         finally:
             self._intake.give_back(body)
-        self._by_address.give_back(source)
+        if not self._tokens:
+            self._by_address.give_back(caller)
         return message, len(body)
 
-    def _limit(self, request: Request) -> str:
-        assert self._http is not None  # noqa: S101
-        source = self._http.source(request)
-        wait = self._by_address.take(source)
+    def _admit(self, request: Request) -> str:
+        """What the caller's requests are counted under: its token, or its address where nobody needs one.
+
+        Only who has no good token is limited by address. Where nobody needs one, a page in a browser of this machine
+        could ask as well: it is told by its Origin.
+        """
+        caller = self._token_of(request)
+        if not caller:
+            assert self._http is not None  # noqa: S101
+            caller = self._http.source(request)
+            wait = self._by_address.take(caller)
+            if wait:
+                raise RateLimited("too many requests from this address", retry_after=wait)
+            if self._tokens:
+                raise AuthError("no token that is known here", remedy="Send the header Authorization: Bearer TOKEN.")
+            if "origin" in request.headers:
+                raise NotPermitted("web pages may not ask here", remedy="Give the validator --organic-tokens FILE.")
+        wait = self._by_token.take(caller)
         if wait:
-            raise RateLimited("too many requests from this address", retry_after=wait)
-        return source
+            raise RateLimited("too many requests of this user", retry_after=wait)
+        return caller
+
+    def _token_of(self, request: Request) -> str:
+        """The digest of the token that a request bears, in hex; "" if it bears none that is known."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return ""
+        digest = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).digest()
+        return digest.hex() if digest in self._tokens else ""
 
     def _look_up(self, request: Request) -> tuple[type[Synapse[Any]], Declaration]:
         if request.method != "POST":
@@ -250,22 +275,6 @@ class Gateway:
         if request.content_length > declared.max_request:
             raise BodyTooLarge(f"{request.content_length} bytes; {declared.max_request} are accepted")
         return synapse, declared
-
-    def _check_token(self, request: Request) -> str:
-        """What the caller's requests are counted under; "" where nobody needs a token.
-
-        Without tokens a page in a browser of this machine could ask as well: it is told by its Origin.
-        """
-        if not self._tokens:
-            if "origin" in request.headers:
-                raise NotPermitted("web pages may not ask here", remedy="Give the validator --organic-tokens FILE.")
-            return ""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        digest = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).digest()
-        known = [hmac.compare_digest(digest, one) for one in self._tokens]  # all of them: the time tells nothing
-        if scheme.lower() != "bearer" or not any(known):
-            raise AuthError("no token that is known here", remedy="Send the header Authorization: Bearer TOKEN.")
-        return digest.hex()
 
     async def _place(self, declared: Declaration) -> None:
         try:

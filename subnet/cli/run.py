@@ -90,7 +90,7 @@ TlsCert = Annotated[
 TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Miner: the certificate's key.")]
 TrustedProxy = Annotated[
     list[str] | None,
-    typer.Option("--trusted-proxy", metavar="IP", help="Miner: a reverse proxy whose X-Forwarded-For is believed."),
+    typer.Option("--trusted-proxy", metavar="IP", help="A reverse proxy whose X-Forwarded-For is believed."),
 ]
 ShareModel = Annotated[
     bool, typer.Option("--share-model", help="Miner: load() once, before the workers are forked, not in each.")
@@ -159,13 +159,13 @@ def command(
             "--workers and --share-model are for miners of several processes",
             remedy="Leave them out for a validator; give --workers N with --share-model.",
         )
-    gate = _gate(role, organic_host, organic_port, organic_tokens)
+    proxies = tuple(trusted_proxy or ())
+    gate = _gate(role, organic_host, organic_port, organic_tokens, proxies)
     if external_ip is not None:
         from subnet.miners.public_address import public_address
 
         external_ip = public_address(external_ip)
-    worker, proxies = None, tuple(trusted_proxy or ())
-    certificate = _certificate(tls_cert, tls_key)
+    worker, certificate = None, _certificate(tls_cert, tls_key)
     if isinstance(neuron, Miner) and workers > 1:
         Address(host, port, external_ip, external_port, insecure, proxies)  # what can't work is said once
         worker, port = _multiply(neuron, host, port, workers, share_model=share_model)
@@ -279,17 +279,20 @@ def _mine(
     return live
 
 
-def _gate(role: str, host: str, port: int | None, tokens: Path | None) -> Gate | None:
+def _gate(role: str, host: str, port: int | None, tokens: Path | None, proxies: tuple[str, ...]) -> Gate | None:
     """Where users may ask, if they may. Raises ConfigError for what can't be."""
     if role == "miner" and (port is not None or tokens is not None):
         raise ConfigError("--organic-port is for validators", remedy="Users of a miner ask it by its own address.")
+    if role == "miner":
+        return None
     if port is None:
-        if tokens is not None:
-            raise ConfigError("--organic-tokens without --organic-port opens nothing", remedy="Add --organic-port.")
+        for option, given in (("--organic-tokens", tokens is not None), ("--trusted-proxy", bool(proxies))):
+            if given:
+                raise ConfigError(f"{option} without --organic-port opens nothing", remedy="Add --organic-port.")
         return None
     from subnet.validators.gateway import Gate, read_tokens
 
-    return Gate(host, port, read_tokens(tokens) if tokens is not None else ())
+    return Gate(host, port, read_tokens(tokens) if tokens is not None else (), proxies=proxies)
 
 
 def _validate(

@@ -113,6 +113,13 @@ def test_state_lies_where_the_system_says(monkeypatch: pytest.MonkeyPatch, folde
         (["pinging:PingMiner", "--key", "//Bob", "-o", "min_stake=much"], 2, "min_stake"),
         (["pinging:PingMiner", "--key", "//Bob", "--host", "0.0.0.0"], 2, "--external-ip"),
         (["pinging:PingMiner", "--key", "//Bob", "--host", "10.0.0.1", "--insecure"], 2, "unsigned"),
+        (["pinging:PingMiner", "--key", "//Bob", "--organic-port", "0"], 2, "for validators"),
+        (["pinging:PingValidator", "--key", "//Bob", "--trusted-proxy", "127.0.0.1"], 2, "--organic-port"),
+        (
+            ["pinging:PingValidator", "--key", "//Bob", "--organic-port", "0", "--trusted-proxy", "::1"],
+            2,
+            "--organic-tokens",
+        ),
         (["pinging:PingMiner", "--key", "//Bob", "-e", "ws://127.0.0.1:9"], 21, "endpoint"),
     ],
 )

@@ -449,6 +449,7 @@ def test_addresses_that_can_not_work_are_refused(address: dict[str, object]) -> 
 def test_an_address_announces_what_is_reachable() -> None:
     assert Address().announced_ip == "127.0.0.1"
     assert Address("localhost", insecure=True).announced_ip == "127.0.0.1"
+    assert Address(proxies=("localhost", "2001:DB8::1")).proxies == ("127.0.0.1", "2001:db8::1")
     assert Address("0.0.0.0", external_ip="2001:DB8::1").announced_ip == "2001:db8::1"
 
 

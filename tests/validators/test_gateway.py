@@ -365,6 +365,43 @@ async def test_tokens_let_in_who_has_one_and_bound_each(tmp_path: Path) -> None:
         assert (await here.post("Echo", {"text": "x"}, Authorization=f"bearer {TOKEN}-other"))[0] == 200
 
 
+async def test_who_has_no_token_does_not_use_up_what_its_proxys_users_may_do(tmp_path: Path) -> None:
+    limits = Limits(address_rate=1e-6, address_burst=2, hotkey_rate=1e-6, hotkey_burst=3)
+    good = {"Authorization": f"Bearer {TOKEN}"}
+    async with place(tmp_path / "v", tokens=(TOKEN, TOKEN + "-other"), limits=limits) as here:
+        codes = [(await here.post("Echo", {"text": "x"}, Authorization="Bearer guessed-guessed"))[0] for _ in range(4)]
+        assert codes == [401, 401, 429, 429]
+        assert (await here.post("Echo", {"text": "x"}, **good))[0] == 200  # from the same address
+        async with here.http.get(f"{here.url}/v1", headers=good) as answer:
+            assert answer.status == 200
+        assert (await here.post("Nothing", {}, **good))[0] == 404  # what is wrong counts under the token too
+        assert (await here.post("Echo", {"text": "x"}, **good))[0] == 429
+        assert (await here.post("Echo", {"text": "x"}, Authorization=f"Bearer {TOKEN}-other"))[0] == 200
+
+
+async def test_behind_a_trusted_proxy_each_address_has_its_own_budget(tmp_path: Path) -> None:
+    limits = Limits(address_rate=1e-6, address_burst=1)
+    async with place(tmp_path / "v", tokens=(TOKEN,), limits=limits, proxies=("127.0.0.1",)) as here:
+        for forwarded, status in (("9.9.9.9, 1.2.3.4", 401), ("8.8.8.8, 1.2.3.4", 429), ("1.2.3.5", 401)):
+            assert (await here.post("Echo", {"text": "x"}, X_Forwarded_For=forwarded))[0] == status
+    async with place(tmp_path / "w", tokens=(TOKEN,), limits=limits) as here:  # from anybody else it means nothing
+        codes = [(await here.post("Echo", {}, X_Forwarded_For=f"1.2.3.{i}"))[0] for i in range(2)]
+        assert codes == [401, 429]
+
+
+async def test_an_unknown_token_costs_the_same_whatever_the_number_of_known_ones(
+    tmp_path: Path,
+) -> None:
+    tokens = tuple(f"{TOKEN}-{i}" for i in range(1000))
+    async with place(tmp_path / "v", tokens=tokens) as here:
+        assert here.service.gateway is not None
+        known = here.service.gateway._tokens
+        assert isinstance(known, frozenset)  # one look-up, by a digest that a caller can't choose
+        assert len(known) == len(tokens)
+        assert (await here.post("Echo", {"text": "x"}, Authorization=f"Bearer {tokens[-1]}"))[0] == 200
+        assert (await here.post("Echo", {"text": "x"}, Authorization=f"Bearer {TOKEN}-1000"))[0] == 401
+
+
 async def test_more_than_can_wait_are_busy(tmp_path: Path) -> None:
     async with place(tmp_path / "v", limits=Limits(running=1, queue=1)) as here:
         here.speakers[0].gate.clear()
@@ -497,6 +534,9 @@ def test_a_gate_that_can_not_be_is_refused(tmp_path: Path) -> None:
     for given in ({"host": "0.0.0.0"}, {"host": "example.org"}, {"tokens": ("short",)}, {"tokens": ("é" * 20,)}):
         with pytest.raises(ConfigError):
             Gate(**given)  # type: ignore[arg-type]
+    for proxies, tokens, match in ((("example.org",), (TOKEN,), "no IP address"), (("127.0.0.1",), (), "need tokens")):
+        with pytest.raises(ConfigError, match=match):
+            Gate(proxies=proxies, tokens=tokens)
     assert Gate("0.0.0.0", tokens=(TOKEN,)).host == "0.0.0.0"
     file = tmp_path / "tokens"
     file.write_text(f"# of the first user\n{TOKEN}\n\n {TOKEN}2 \n")
