@@ -70,7 +70,8 @@ def read_file(path: Path, password: Password | None = None) -> bytes:
             raise KeyfileError(f"{path} is no keyfile")
         data = path.read_bytes()
     except OSError as error:
-        raise KeyfileError(f"{path} can't be read: {error.strerror}") from None
+        remedy = "Run as the user whom it belongs to." if isinstance(error, PermissionError) else None
+        raise KeyfileError(f"{path} can't be read: {error.strerror}", remedy=remedy) from None
     if not is_encrypted(data):
         return data
     if password is None:
@@ -133,7 +134,8 @@ def write_new(path: Path, data: bytes) -> None:
             remedy="Choose another name, or move the file away yourself.",
         ) from None
     except OSError as error:
-        raise KeyfileError(f"{path} can't be written: {error.strerror}") from None
+        remedy = "Check that its folder is yours to write and that there is room."
+        raise KeyfileError(f"{path} can't be written: {error.strerror}", remedy=remedy) from None
 
 
 def _box_key(password: str) -> bytes:

@@ -10,6 +10,7 @@ message wrapped in ``<Bytes>`` and so would accept two messages for one signatur
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -112,7 +113,7 @@ def load_key(text: str, *, scheme: str = "sr25519") -> Keypair:
 
     number = SCHEMES[scheme]
     try:
-        if text.startswith(("//", "/")) and not Path(text).expanduser().is_file():
+        if text.startswith("//") and not os.path.isfile(text):  # one slash is a path: its slip would be a known key
             if scheme == "ed25519":
                 return Keypair.create_from_seed(_ed25519_seed(text), SS58_PREFIX, number)
             return Keypair.create_from_uri(text, SS58_PREFIX, number)
@@ -122,7 +123,12 @@ def load_key(text: str, *, scheme: str = "sr25519") -> Keypair:
             return Keypair.create_from_mnemonic(text, SS58_PREFIX, number)
     except Exception as error:  # the libraries below raise whatever they like
         raise KeyfileError(f"that key can't be read ({type(error).__name__})") from None
-    return read_keyfile(Path(text).expanduser())
+    if _may_be_told(text):
+        return read_keyfile(Path(os.path.expanduser(text)))
+    raise KeyfileError(
+        "that is no key: neither //Name, nor 0x and 64 digits, nor a mnemonic's 12 to 24 words, nor a keyfile",
+        remedy="Count the digits or words; a file of another folder is named with its path.",
+    )
 
 
 def load_hotkey(wallet: str, hotkey: str, path: str | None = None, *, password: Password | None = None) -> Keypair:
@@ -203,6 +209,11 @@ def _ed25519_seed(uri: str) -> str:
             code = hashlib.blake2b(code, digest_size=32).digest()
         seed = hashlib.blake2b(b"\x2cEd25519HDKD" + seed + code.ljust(32, b"\0"), digest_size=32).digest()
     return "0x" + seed.hex()
+
+
+def _may_be_told(text: str) -> bool:
+    """Whether it is or looks like a file's path: what does not may be a secret with a slip in it."""
+    return os.path.isfile(os.path.expanduser(text)) or ("/" in text and not any(map(str.isspace, text)))
 
 
 def _plain(name: str) -> str:

@@ -38,14 +38,33 @@ def test_every_way_to_name_a_key() -> None:
     assert load_key("//Alice", scheme="ed25519").ss58_address == "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"
 
 
-@pytest.mark.parametrize("text", ["0x12", "0xzz", "not a key", "/no/such/file", " ".join(["zoo"] * 12), ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0x12",
+        "0xzz",
+        "zoo key",
+        " ".join(["zoo"] * 12),
+        " ".join(["zoo"] * 11),
+        " ".join(["zoo"] * 11) + "//0",
+        "abc200" * 10 + "abcd",  # a seed without its 0x
+        '{"secretSeed":"0xzoo"}',
+        "zoo" * 2000,
+        "",
+    ],
+)
 @pytest.mark.parametrize("scheme", ["sr25519", "ed25519"])
 def test_what_is_no_key_is_refused_without_repeating_it(text: str, scheme: str) -> None:
-    if text.startswith("/no"):
-        text = "./no/such/file"
     with pytest.raises(KeyfileError) as caught:
         load_key(text, scheme=scheme)
     assert "zoo" not in str(caught.value)
+    assert "abc200" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["/no/such/file", "./no/such/file", "~/no/such/file", "~nobody-of-this-name/x"])
+def test_a_path_that_leads_nowhere_is_no_key_that_everybody_can_derive(text: str) -> None:
+    with pytest.raises(KeyfileError, match="No such file"):
+        load_key(text)
 
 
 def keyfile(folder: Path, **fields: object) -> Path:
