@@ -56,6 +56,8 @@ def set_(
     log_json: LogJson = False,
 ) -> None:
     """Write a setting into subnet.toml, or take it out; the rest of the file, comments too, stays as it is."""
+    from subnet.chain.dial import address
+
     settings.check_name(name)
     if (value is None) != unset:
         raise ConfigError("a value, or --unset", remedy=f"subnet config set {name} VALUE, or {name} --unset.")
@@ -64,16 +66,18 @@ def set_(
         raise ConfigError(
             "a secret has no place in subnet.toml", remedy="Keep it in a wallet: subnet wallet import NAME."
         )
+    if name == "endpoint" and wanted is not None:
+        for one in str(wanted).split(","):
+            address(one.strip())
     file = path()
     with _held(file):
         _edit(file, name, wanted)
-    where = settings.load(path=file).origins[name]
     variable = f"SUBNET_{name.upper()}"
     if as_json:
         told = {"name": name, "value": shown(name, wanted), "path": str(file), "hidden_by": None}
         print_json(told | ({"hidden_by": variable} if os.environ.get(variable) else {}))
         return
-    typer.echo(f"{name} = {_text(shown(name, wanted))}  ({where if wanted is not None else f'taken out of {file}'})")
+    typer.echo(f"{name} = {_text(shown(name, wanted))}  ({'in' if wanted is not None else 'taken out of'} {file})")
     if os.environ.get(variable):
         typer.echo(f"{variable} is set, and goes before it.", err=True)
 
@@ -82,7 +86,7 @@ def path_(as_json: Json = False, verbose: Verbose = False, log_json: LogJson = F
     """Show which file the settings are read from: subnet.toml here, or what SUBNET_CONFIG names."""
     file = path()
     if as_json:
-        print_json({"path": str(file), "exists": file.is_file()})
+        print_json({"path": str(file), "exists": os.path.isfile(file)})
     else:
         typer.echo(str(file))
 
@@ -101,11 +105,14 @@ def shown(name: str, value: Any) -> Any:
 
 
 def _may_be_written(key: str) -> bool:
-    return key.startswith("//") or Path(key).expanduser().is_file()
+    """A development key without a password of its own, or a file's name."""
+    return (key.startswith("//") and "///" not in key) or os.path.isfile(os.path.expanduser(key))
 
 
 def _text(value: Any) -> str:
-    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    from subnet.telemetry import HARMLESS
+
+    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value).translate(HARMLESS)
 
 
 @contextlib.contextmanager
@@ -125,7 +132,11 @@ def _held(file: Path) -> Iterator[None]:
 def _edit(file: Path, name: str, value: Any) -> None:
     import tomlkit
 
-    if file.exists():
+    real = Path(os.path.realpath(file))
+    there = os.path.isfile(real)
+    if os.path.lexists(real) and not there:  # os.replace would put a file in a device's place
+        raise ConfigError(f"{file} is no file that can be edited", remedy="Name a plain file in SUBNET_CONFIG.")
+    if there:
         settings.load(path=file, environ={})  # what is no settings file is not touched
         document = tomlkit.parse(file.read_text(encoding="utf-8"))
     else:
@@ -134,10 +145,9 @@ def _edit(file: Path, name: str, value: Any) -> None:
         document[name] = value
     elif name in document:
         del document[name]
-    real = file.resolve()
     partial = real.with_name(f".{real.name}.{secrets.token_hex(6)}")
     try:
-        mode = real.stat().st_mode & 0o777 if real.exists() else 0o644
+        mode = real.stat().st_mode & 0o777 if there else 0o644
         with partial.open("x", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(tomlkit.dumps(document))

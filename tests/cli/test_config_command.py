@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -90,7 +92,11 @@ def test_a_file_is_made_where_there_is_none(
 def test_what_hides_it_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUBNET_NETUID", "9")
     assert data(capsys, "set", "netuid", "4")["hidden_by"] == "SUBNET_NETUID"
-    assert "goes before it" in run(capsys, "set", "netuid", "4")[2]
+    code, out, err = run(capsys, "set", "netuid", "4")
+    assert (code, out) == (0, f"netuid = 4  (in {Path.cwd() / 'subnet.toml'})\n")
+    assert "goes before it" in err
+    monkeypatch.setenv("SUBNET_NETUID", "not a number")  # what the file says can be mended all the same
+    assert data(capsys, "set", "netuid", "5")["code"] == 0
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,11 @@ def test_what_hides_it_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: 
         (("set", "verbose", "perhaps"), "can't be used"),
         (("set", "netuid"), "--unset"),
         (("set", "netuid", "1", "--unset"), "--unset"),
+        (("set", "endpoint", "http://a"), "no websocket endpoint"),
+        (("set", "endpoint", "ws://a,"), "no websocket endpoint"),
         (("set", "key", "0x" + "11" * 32), "secret"),
+        (("set", "key", "//Alice///" + "11" * 32), "secret"),
+        (("set", "key", "11" * 3000), "secret"),
         (("set", "key", "bottom drive obey lake curtain smoke basket hold race lonely fit walk"), "secret"),
     ],
 )
@@ -149,6 +159,29 @@ def test_a_link_stays_a_link_and_its_file_is_written(toml: Path, capsys: pytest.
     assert run(capsys, "set", "netuid", "5")[0] == 0
     assert toml.is_symlink()
     assert "netuid = 5" in real.read_text()
+
+
+@pytest.mark.parametrize("kind", ["device", "fifo", "loop", "folder"])
+def test_only_a_plain_file_is_edited(
+    kind: str, toml: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rename over SUBNET_CONFIG=/dev/null would leave root's machine without it."""
+    odd = toml.with_name("odd")
+    if kind == "device":
+        odd = Path(os.devnull)
+    elif kind == "fifo":
+        os.mkfifo(odd)
+    elif kind == "loop":
+        odd.symlink_to(odd)
+    else:
+        odd.mkdir()
+    monkeypatch.setenv("SUBNET_CONFIG", str(odd))
+    monkeypatch.setattr(os, "replace", None)  # were it reached, nothing would be lost
+    monkeypatch.setattr(Path, "replace", None)
+    told = data(capsys, "set", "netuid", "5")
+    assert told["code"] == 2
+    assert "no file that can be edited" in told["error"]["message"]
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
 def test_two_at_once_lose_nothing(toml: Path) -> None:
