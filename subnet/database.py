@@ -69,7 +69,7 @@ def open_writer(path: Path, steps: Sequence[str], *, durable: bool = True) -> tu
 
 def open_reader(path: Path, version: int) -> sqlite3.Connection:
     """A read-only connection to a file that exists; the caller closes it. Raises StoreError."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise StoreError(f"{path} does not exist", remedy="It appears when its writer first starts.")
     with explained(path):
         db = _connect(path, "ro")

@@ -10,6 +10,9 @@ told the same way, with the command or option that may have been meant.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -47,15 +50,40 @@ COMMANDS = {
 SERVICES = frozenset({"chain", "run"})  # they go on for hours: their log shows INFO unasked
 WITHOUT_SETTINGS = frozenset({"completion", "config", "explain", "new"})  # they work where subnet.toml is broken
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
+UNWRITABLE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run ``subnet`` with ``argv`` (default: the process's own) and end by SystemExit."""
     args = list(sys.argv[1:] if argv is None else argv)
+    _open_closed()
     try:
-        sys.exit(_dispatch(args))
+        code = _dispatch(args)
+        sys.stdout.flush()  # here, where a full disk can still be told
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        code = _unwritable(error)
+    sys.exit(code)
+
+
+def _open_closed() -> None:
+    """Streams that were closed (``>&-``) lead nowhere; left so, the next file that is opened would take their place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+
+
+def _unwritable(error: OSError) -> int:
+    """What could not be written goes nowhere, so that the interpreter's own last flush does not fail of it too."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno != errno.EPIPE:  # nobody reads on, as after `| head -1`: not an error to tell
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"subnet: the output can't be written: {error.strerror}\n")
+    return 1
 
 
 def _dispatch(args: list[str]) -> int:
@@ -154,5 +182,7 @@ def _help() -> str:
 def _meant(name: str) -> str:
     import difflib
 
+    if name.startswith("-"):
+        return f"Options come after the command: subnet COMMAND {name}."
     near = difflib.get_close_matches(name, COMMANDS, n=2)
     return f"Did you mean {' or '.join(f'`subnet {n}`' for n in near)}?" if near else "`subnet --help` lists them."

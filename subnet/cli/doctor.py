@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
@@ -126,7 +127,7 @@ def _keyfiles(wallet: str | None, hotkey: str | None) -> Iterator[Finding]:
     if wallet is None:
         return
     cold = wallet_folder(wallet) / "coldkey"
-    if cold.exists():
+    if os.path.exists(cold):
         yield from findings.keyfiles(cold)
     if hotkey is None or hotkey.startswith(("/", "0x", "~", ".")):
         return
@@ -211,7 +212,7 @@ def _kept(folder: Path, netuid: int, hotkey: str) -> list[Commit] | None:
     from subnet.store import History, ledger_path
 
     path = ledger_path(folder, netuid, hotkey)
-    if not path.exists():
+    if not os.path.exists(path):
         return None
     try:
         with History(path) as history:

@@ -60,7 +60,7 @@ def clock(ahead: float, stale: float | None) -> Finding:
 
 def disk(folder: Path) -> Finding:
     """Room where the neuron keeps its state."""
-    place = next((one for one in (folder, *folder.parents) if one.exists()), Path("/"))
+    place = next((one for one in (folder, *folder.parents) if os.path.exists(one)), Path("/"))
     try:
         usage = shutil.disk_usage(place)
     except OSError as error:

@@ -7,7 +7,6 @@ import ipaddress
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 
@@ -117,8 +116,13 @@ def hotkey_address(hotkey: str | None, key: str | None, wallet: str | None) -> H
 
 
 def is_local(endpoint: str) -> bool:
-    """Whether the endpoint, and each of several, is on this machine, so that its money is play money."""
-    return all(_is_loopback(urlsplit(one.strip()).hostname or "") for one in endpoint.split(","))
+    """Whether the endpoint, and each of several, is on this machine, so that its money is play money.
+
+    Raises ConfigError for what is no endpoint.
+    """
+    from subnet.chain.dial import address
+
+    return all(_is_loopback(address(one.strip())[0]) for one in endpoint.split(","))
 
 
 def _is_loopback(host: str) -> bool:

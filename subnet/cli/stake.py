@@ -104,5 +104,5 @@ def parse_tao(text: str) -> Rao:
             f"{text!r} is no amount of TAO", remedy="Write a number with at most nine decimals, as 12.5."
         ) from None
     if not 0 < amount < 2**64:
-        raise ConfigError(f"{text} TAO can't be moved", remedy="Give a positive amount.")
+        raise ConfigError(f"{text} TAO can't be moved", remedy="Give a positive amount, of less than 18 billion.")
     return amount

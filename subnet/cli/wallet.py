@@ -7,9 +7,11 @@ the keyfile to the disk. No secret is ever taken as an argument.
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,7 +61,7 @@ def create(
         raise ConfigError(f"a mnemonic can't have {words} words", remedy="Write 12, 15, 18, 21 or 24.")
     _plain(name, hotkey)
     folder, hot = wallet_folder(name), hotkey_file(name, hotkey)
-    has_one = any((folder / file).exists() for file in ("coldkey", "coldkeypub.txt"))  # be it on another machine
+    has_one = any(os.path.lexists(folder / file) for file in ("coldkey", "coldkeypub.txt"))  # be it on another machine
     cold = None if no_coldkey or has_one else folder / "coldkey"
     _refuse_existing(hot)
     password = None if cold is None or no_password else new_password(password_file, f"the coldkey of {name}")
@@ -72,14 +74,12 @@ def create(
             made[kind] = _told(key, path, encrypted=kind == "coldkey" and not no_password)
             made[kind]["mnemonic"] = key.mnemonic
     _write_all(files)
-    if as_json:
-        print_json(made)
-        return
-    for kind in ("coldkey", "hotkey"):
-        if kind in made:
-            typer.echo(f"{kind:7}  {made[kind]['address']}  {made[kind]['path']}")
-            typer.echo(f"         {made[kind]['mnemonic']}")
-    typer.echo("\nThe words above are shown once. Whoever has them has the key: write them down, on paper.")
+    try:
+        typer.echo(json.dumps(made) if as_json else _shown(made))
+    except OSError as error:
+        _take_back(files)
+        remedy = "Choose a stdout that takes them; nothing was kept."
+        raise KeyfileError(f"the words could not be shown: {error.strerror}", remedy=remedy) from None
 
 
 def import_(
@@ -126,7 +126,7 @@ def list_(as_json: Json = False, verbose: Verbose = False, log_json: LogJson = F
     """List the wallets in ~/.bittensor/wallets, their addresses, and keyfiles that others may read."""
     folder = Path(WALLETS).expanduser()
     try:
-        names = sorted(one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+        names = sorted(one.name for one in folder.iterdir() if os.path.isdir(one) and not one.name.startswith("."))
     except FileNotFoundError:
         names = []
     except OSError as error:
@@ -155,8 +155,9 @@ def _imported(data: bytes, password_file: str | None) -> tuple[Keypair, bytes, b
         plain = decrypt(data, password_of(password_file)(named), named) if is_encrypted(data) else data
         return key_in(plain, named), plain, data
     text = " ".join(data.decode(errors="replace").split())
-    if Path(text).expanduser().is_file() and not text.startswith("//"):
-        return _imported(secret_input(Path(text).expanduser(), ""), password_file)
+    path = Path(os.path.expanduser(text))
+    if os.path.isfile(path) and not text.startswith("//"):
+        return _imported(secret_input(path, ""), password_file)
     if not (text.startswith(("//", "0x")) or len(text.split()) >= 12):
         raise KeyfileError("that is neither a mnemonic, a seed nor a keyfile", remedy="Write 12 words, or 0x and hex.")
     key = load_key(text)
@@ -178,10 +179,22 @@ def _write_all(files: Mapping[Path, bytes]) -> None:
             write_new(path, data)
             written.append(path)
     except BaseException:
-        for path in written:
-            with contextlib.suppress(OSError):
-                path.unlink()
+        _take_back(written)
         raise
+
+
+def _take_back(written: Iterable[Path]) -> None:
+    for path in written:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _shown(made: Mapping[str, Any]) -> str:
+    """The new keys and their words, in one piece: shown whole or not at all."""
+    keys = [(kind, made[kind]) for kind in ("coldkey", "hotkey") if kind in made]
+    lines = [f"{kind:7}  {key['address']}  {key['path']}\n         {key['mnemonic']}" for kind, key in keys]
+    warning = "The words above are shown once. Whoever has them has the key: write them down, on paper."
+    return "\n".join([*lines, "", warning])
 
 
 def _plain(*names: str) -> None:
@@ -194,7 +207,7 @@ def _plain(*names: str) -> None:
 
 
 def _refuse_existing(path: Path) -> None:
-    if path.exists():
+    if os.path.lexists(path):  # a link that leads nowhere is there too
         raise KeyfileError(
             f"{path} is there already, and a key is never written over",
             remedy="Choose another name (--hotkey for another hotkey), or move the file away yourself.",
@@ -207,7 +220,7 @@ def _told(key: Keypair, path: Path, *, encrypted: bool) -> dict[str, Any]:
 
 def _listed(folder: Path) -> dict[str, Any]:
     try:
-        files = sorted(path for path in (folder / "hotkeys").iterdir() if path.is_file())
+        files = sorted(path for path in (folder / "hotkeys").iterdir() if os.path.isfile(path))
     except OSError:
         files = []
     hotkeys = [one for one in files if not one.name.startswith(".") and not one.name.endswith("pub.txt")]
@@ -225,7 +238,7 @@ def _state(path: Path, public: Path) -> dict[str, Any]:
         held, encrypted = True, is_encrypted(path.read_bytes()[:64])
         exposed = bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
     except OSError:
-        held, encrypted, exposed = path.exists(), False, False
+        held, encrypted, exposed = os.path.exists(path), False, False
     address = (_address(path) if held and not encrypted else None) or _address(public)
     return {"address": address, "path": str(path), "held": held, "encrypted": encrypted, "exposed": exposed}
 

@@ -234,6 +234,12 @@ def test_only_this_machine_is_local(endpoint: str, local: bool) -> None:
     assert onchain.is_local(endpoint) is local
 
 
+@pytest.mark.parametrize("endpoint", ["ws://[::1", "http://127.0.0.1:9944", ""])
+def test_what_is_no_endpoint_is_neither(endpoint: str) -> None:
+    with pytest.raises(ConfigError, match="no websocket endpoint"):
+        onchain.may_spend(endpoint, yes=False)
+
+
 @pytest.mark.e2e
 def test_another_chain_than_the_settings_name_is_refused(
     node: Devnet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

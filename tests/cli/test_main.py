@@ -157,6 +157,40 @@ def test_ctrl_c_ends_quietly(probe: ModuleType, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    "args",
+    [("--help",), ("config", "get"), ("config", "get", "--json"), ("explain", "nope", "--json"), ("nope", "--json")],
+)
+def test_a_stdout_that_takes_nothing_ends_without_a_traceback(args: tuple[str, ...], tmp_path: Path) -> None:
+    def to(out: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "subnet", *args]
+        with os.fdopen(out, "w") as file:
+            return subprocess.run(
+                command, cwd=tmp_path, stdout=file, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+            )
+
+    full = to(os.open("/dev/full", os.O_WRONLY))
+    assert (full.returncode, full.stderr) == (1, "subnet: the output can't be written: No space left on device\n")
+    read, write = os.pipe()
+    os.close(read)
+    unread = to(write)
+    assert (unread.returncode, unread.stderr) == (1, "")
+    closed = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m subnet {' '.join(args)} >&-"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (closed.returncode, closed.stderr) == (2 if "nope" in args else 0, "")
+
+
+def test_an_option_before_the_command_is_told_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--json", "metagraph") == 2
+    assert "after the command" in json.loads(capsys.readouterr().out)["error"]["remedy"]
+
+
 def test_settings_are_defaults_and_flags_win(
     probe: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

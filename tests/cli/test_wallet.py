@@ -6,6 +6,8 @@ import io
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,31 @@ def test_what_fails_half_way_leaves_nothing(home: Path, capsys: pytest.CaptureFi
     (wallets(home) / "w" / "hotkeys" / "defaultpub.txt").mkdir()
     assert error(capsys, "create", "w", "--no-password")["code"] == "keyfile"
     assert not [path for path in wallets(home).rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize("sink", ["/dev/full", "pipe"])
+def test_words_that_nobody_could_be_shown_leave_no_key(sink: str, options: tuple[str, ...], home: Path) -> None:
+    if sink == "pipe":
+        read, write = os.pipe()
+        os.close(read)
+    else:
+        write = os.open(sink, os.O_WRONLY)
+    command = [sys.executable, "-m", "subnet", "wallet", "create", "w", "--no-password", *options]
+    with os.fdopen(write, "w") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode in (1, 3)
+    assert "Traceback" not in done.stderr
+    assert not [path for path in wallets(home).rglob("*") if path.is_file()]
+
+
+def test_a_link_that_leads_nowhere_is_in_the_way(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (wallets(home) / "w").mkdir(parents=True)
+    (wallets(home) / "w" / "coldkey").symlink_to(home / "gone")
+    (home / "m").write_text(MNEMONIC)
+    assert "there already" in error(capsys, "import", "w", "--file", "m", "--no-password")["message"]
+    assert "coldkey" not in data(capsys, "create", "w", "--no-password")
+    assert not (home / "gone").exists()
 
 
 def test_a_wallet_whose_coldkey_is_elsewhere_gets_none(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
