@@ -286,7 +286,8 @@ class Validator(Actor, ABC):
 
     def sample(self, metagraph: Metagraph) -> Sequence[Neuron]:
         """Whom the next round asks: by default by ``sampling`` and ``sample_size``, of all that serve."""
-        return self.sampler.choose(everyone(metagraph, but=self.hotkey), self.errors(), time.time())
+        errors = self.errors() if self.sampling == "uncertain" else {}
+        return self.sampler.choose(everyone(metagraph, but=self.hotkey), errors, time.time())
 
     @property
     def sampler(self) -> Sampler:

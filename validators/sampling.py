@@ -111,7 +111,7 @@ def best(peers: Sequence[Neuron], scores: Mapping[Hotkey, float], count: int) ->
 
 
 class Sampler:
-    """Chooses by one of :data:`POLICIES`, ``size`` peers a round, and remembers whom it chose.
+    """Chooses by one of :data:`POLICIES`, ``size`` peers a round, and remembers whom it chose where the policy asks.
 
     ``asked`` (unix seconds of each hotkey's last time) and ``turn`` (when the present turn began) may be set from
     what a former life left.
@@ -131,6 +131,8 @@ class Sampler:
 
     def choose(self, peers: Sequence[Neuron], errors: Mapping[Hotkey, float], now: float) -> list[Neuron]:
         """Whom to ask at unix time ``now``, in uid order; ``errors`` as for :func:`by_uncertainty`."""
+        if self.policy == "all":
+            return list(peers)
         now = max(now, self.turn)  # a clock that was put back must not undo a turn
         if self.policy == "uniform":
             this_turn = {hotkey for hotkey, at in self.asked.items() if at >= self.turn}
@@ -139,10 +141,8 @@ class Sampler:
         elif self.policy == "stale":
             waits = {hotkey: now - at for hotkey, at in self.asked.items()}
             chosen = by_staleness(peers, self.size, waits, self._dice)
-        elif self.policy == "uncertain":
-            chosen = by_uncertainty(peers, self.size, errors, self._dice)
         else:
-            chosen = list(peers)
+            chosen = by_uncertainty(peers, self.size, errors, self._dice)
         present = {peer.hotkey for peer in peers}
         self.asked = {hotkey: at for hotkey, at in self.asked.items() if hotkey in present}
         self.asked.update((peer.hotkey, now) for peer in chosen)

@@ -145,6 +145,8 @@ class Scorebook:
     def _judged(self, judgement: Judgement) -> dict[Hotkey, float]:
         """The scores that count: of hotkeys that have been on the subnet ever since they answered."""
         now = self._snapshot()
+        if now is judgement.metagraph and not judgement.registered:
+            return {hotkey: score for hotkey, score in judgement.scores.items() if now.uid_of(hotkey) is not None}
         return {
             hotkey: score
             for hotkey, score in judgement.scores.items()
@@ -220,12 +222,13 @@ def by_hotkey(metagraph: Metagraph, returned: Mapping[Uid, float], but: Hotkey) 
     """A round's scores by hotkey, finite; raises TypeError or ValueError for what is no mapping of scores."""
     if not isinstance(returned, Mapping):
         raise TypeError(f"round() returned {type(returned).__name__}, expected a mapping of uid to score")
-    accepted = {}
-    for uid, score in returned.items():
-        if not 0 <= int(uid) < len(metagraph) or metagraph.hotkeys[int(uid)] == but:
-            log.warning("score_ignored", extra={"uid": int(uid), "reason": "no peer"})
+    accepted, hotkeys = {}, metagraph.hotkeys
+    for given, score in returned.items():
+        uid = int(given)
+        if not 0 <= uid < len(hotkeys) or hotkeys[uid] == but:
+            log.warning("score_ignored", extra={"uid": uid, "reason": "no peer"})
             continue
-        accepted[metagraph.hotkeys[int(uid)]] = finite(score, uid=int(uid))
+        accepted[hotkeys[uid]] = finite(score, uid=uid)
     return accepted
 
 
@@ -235,7 +238,7 @@ def finite(score: float, **about: object) -> float:
     if not math.isfinite(value):
         log.warning("score_ignored", extra=about | {"reason": f"{value} counts as 0"})
         return 0.0
-    return max(-LARGEST, min(LARGEST, value))
+    return value if -LARGEST < value < LARGEST else math.copysign(LARGEST, value)
 
 
 def _spread(old: Score, score: float, count: int) -> tuple[float, float]:
