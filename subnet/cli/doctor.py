@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from subnet import config as settings
 from subnet.cli import findings, findings_chain
 from subnet.cli.common import ENDPOINT, Endpoint, GenesisHash, Json, Key, LogJson, Verbose, Wallet, print_json
 from subnet.cli.findings import Finding
+from subnet.cli.findings_chain import Typed
 from subnet.cli.ledgers import NetuidFilter, State
-from subnet.cli.onchain import HotkeyChoice, hotkey_address
+from subnet.cli.onchain import PUBLIC, HotkeyChoice, hotkey_address, is_local
 from subnet.errors import ChainError, ConfigError, DoctorFailed, KeyfileError, StoreError, SubnetError
 
 if TYPE_CHECKING:
@@ -84,11 +87,12 @@ def command(
         note(findings.listening(host, port))
     if metrics_port is not None:
         note(*findings.health(metrics_port))
+    address = None
     try:
         address = None if hotkey is None and key is None else str(hotkey_address(hotkey, key, wallet))
     except (ConfigError, KeyfileError) as error:
-        note(Finding("hotkey", "fail", error.message, error.remedy))
-        address = None
+        if not any(one.check == "keyfile" and error.message == one.message for one in found):
+            note(Finding("hotkey", "fail", error.message, error.remedy))
 
     async def ask() -> None:
         measured = [await _measure(one.strip(), genesis_hash) for one in endpoint.split(",")]
@@ -101,10 +105,11 @@ def command(
         async with await Chain.connect(endpoint, genesis_hash=genesis_hash) as chain:
             note(await _clock(chain))
             if netuid is None or address is None:
-                remedy = "Add --netuid N and --wallet NAME --hotkey NAME (or --hotkey ADDRESS)."
-                note(Finding("neuron", "skipped", "neither subnet nor hotkey were named", remedy))
+                note(_unnamed(netuid, address))
                 return
-            async for one in _neuron(chain, netuid, address, role, version_key, folder):
+            elsewhere = None if endpoint == settings.load().settings.endpoint else endpoint
+            typed = Typed(netuid, address, _payer(chain, wallet, endpoint), elsewhere)
+            async for one in _neuron(chain, typed, role, version_key, folder):
                 note(one)
 
     try:
@@ -135,6 +140,20 @@ def _keyfiles(wallet: str | None, hotkey: str | None) -> Iterator[Finding]:
         canonical_ss58(hotkey)
     except ValueError:
         yield from findings.keyfiles(hotkey_file(wallet, hotkey))
+
+
+def _unnamed(netuid: int | None, address: str | None) -> Finding:
+    named = {"subnet": (netuid, "--netuid N"), "hotkey": (address, "--hotkey ADDRESS, or --wallet NAME --hotkey NAME")}
+    missing = {what: flag for what, (value, flag) in named.items() if value is None}
+    told = f"no {' and no '.join(missing)} to look at"
+    return Finding("neuron", "skipped", told, f"Add {' and '.join(missing.values())}.")
+
+
+def _payer(chain: Chain, wallet: str | None, endpoint: str) -> str:
+    """Who pays for what a remedy costs: the wallet, or on a local chain its first development key."""
+    if wallet is not None:
+        return f"--wallet {shlex.quote(wallet)}"
+    return "--key //Alice" if is_local(endpoint) and chain.genesis_hash not in PUBLIC else "--wallet NAME"
 
 
 async def _measure(endpoint: str, genesis_hash: str | None) -> findings_chain.Measured:
@@ -168,10 +187,11 @@ async def _clock(chain: Chain) -> Finding:
 
 
 async def _neuron(
-    chain: Chain, netuid: int, hotkey: str, role: Role, built_for: int | None, folder: Path
+    chain: Chain, typed: Typed, role: Role, built_for: int | None, folder: Path
 ) -> AsyncIterator[Finding]:
+    netuid, hotkey = typed.netuid, typed.hotkey
     metagraph, rules = await asyncio.gather(chain.metagraph(netuid), chain.hyperparameters(netuid))
-    yield findings_chain.registration(metagraph, hotkey)
+    yield findings_chain.registration(metagraph, typed)
     neuron = metagraph.neuron(hotkey)
     if neuron is None:
         return
@@ -179,8 +199,9 @@ async def _neuron(
     is_validator = role is Role.VALIDATOR or (
         role is Role.AUTO and neuron.axon is None and (neuron.validator_permit or kept is not None)
     )
-    yield findings_chain.stake(neuron, rules, "validator" if is_validator else "miner")
-    yield findings_chain.permit(metagraph, neuron, rules, "validator" if is_validator else "miner")
+    is_what = "validator" if is_validator else "miner"
+    yield findings_chain.stake(neuron, rules, is_what, typed)
+    yield findings_chain.permit(metagraph, neuron, rules, is_what, typed)
     if is_validator:
         async for one in _validator(chain, metagraph, neuron, rules, kept, built_for):
             yield one

@@ -10,6 +10,7 @@ import errno
 import http.client
 import json
 import os
+import shlex
 import shutil
 import socket
 import stat
@@ -90,9 +91,10 @@ def keyfiles(*paths: Path) -> Iterator[Finding]:
             continue
         mode = stat.S_IMODE(info.st_mode)
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            yield Finding("keyfile", "fail", f"others may use {path} (mode {mode:04o})", f"chmod 600 {path}")
+            remedy = f"chmod 600 {shlex.quote(str(path))}"
+            yield Finding("keyfile", "fail", f"others may use {path} (mode {mode:04o})", remedy)
         elif info.st_uid != os.getuid():
-            remedy = f"sudo chown {os.getuid()} {path}, or run as its owner."
+            remedy = f"sudo chown {os.getuid()} {shlex.quote(str(path))}"
             yield Finding("keyfile", "warn", f"{path} belongs to user {info.st_uid}", remedy)
         else:
             yield Finding("keyfile", "ok", f"{path} is its owner's alone (mode {mode:04o})")
@@ -117,10 +119,21 @@ def listening(host: str, port: int) -> Finding:
 
 
 def reachable(ip: str, port: int) -> Finding:
-    """Whether what the chain says of the axon leads to something that accepts connections."""
+    """Whether what the chain says of the axon leads to something that accepts connections and reacts.
+
+    The kernel accepts them for a process that hangs; one that lives answers a GET, be it by hanging up.
+    """
     try:
-        with socket.create_connection((ip, port), timeout=PATIENCE):
-            return Finding("axon", "ok", f"the announced axon accepts connections at {ip}:{port}")
+        with socket.create_connection((ip, port), timeout=PATIENCE) as axon:
+            try:
+                axon.sendall(b"GET / HTTP/1.1\r\nHost: axon\r\nConnection: close\r\n\r\n")
+                axon.recv(1)
+            except TimeoutError:
+                told = f"what listens at the announced {ip}:{port} takes connections and says nothing"
+                return Finding("axon", "fail", told, "The miner hangs: end it, and start it again.")
+            except ConnectionError:  # it hangs up on what is not signed
+                return Finding("axon", "ok", f"the announced axon hangs up on strangers at {ip}:{port}")
+            return Finding("axon", "ok", f"the announced axon answers at {ip}:{port}")
     except OSError as error:
         remedy = (
             "Is the miner running, is the port open in the firewall, are --external-ip and --external-port right? "

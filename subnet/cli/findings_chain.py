@@ -3,14 +3,14 @@ key, commit-reveal, and how long ago weights were set."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from subnet.cli.findings import Finding
-from subnet.service import register_remedy
-from subnet.types import tao
+from subnet.types import RAO_PER_TAO, tao
 
 if TYPE_CHECKING:
     from subnet.chain import Hyperparameters
@@ -19,6 +19,30 @@ if TYPE_CHECKING:
 
 SLOW: Final = 0.5  # seconds for a call that reads one number
 BEHIND: Final = 5  # blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """How the remedies that spend are typed: who is registered or staked on, who pays, and on which chain."""
+
+    netuid: int
+    hotkey: str
+    payer: str
+    """``--wallet NAME`` or ``--key //Name``."""
+    endpoint: str | None = None
+    """Where it is another than the settings'."""
+
+    def register(self) -> str:
+        """The command that registers the hotkey."""
+        return self._command("register")
+
+    def stake(self, rao: int) -> str:
+        """The command that puts so much more on it, in whole TAO."""
+        return self._command(f"stake {-(-rao // RAO_PER_TAO)}")
+
+    def _command(self, words: str) -> str:
+        elsewhere = "" if self.endpoint is None else f" --endpoint {shlex.quote(self.endpoint)}"
+        return f"subnet {words} --netuid {self.netuid} --hotkey {self.hotkey} {self.payer}{elsewhere}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +63,8 @@ def latency(measured: Sequence[Measured]) -> Iterator[Finding]:
     for one in measured:
         if one.trouble:
             remedy = "Check --endpoint and that the node runs; name several, joined by commas."
-            yield Finding("endpoint", "fail", f"{one.endpoint}: {one.trouble}", remedy)
+            named = one.trouble if one.endpoint in one.trouble else f"{one.endpoint}: {one.trouble}"
+            yield Finding("endpoint", "fail", named, remedy)
             continue
         took = f"{one.endpoint} answers in {median(one.seconds) * 1000:.0f} ms"
         if median(one.seconds) > SLOW:
@@ -55,29 +80,30 @@ def latency(measured: Sequence[Measured]) -> Iterator[Finding]:
         )
 
 
-def registration(metagraph: Metagraph, hotkey: str) -> Finding:
+def registration(metagraph: Metagraph, typed: Typed) -> Finding:
     """Whether the hotkey has a uid."""
-    neuron = metagraph.neuron(hotkey)
+    neuron = metagraph.neuron(typed.hotkey)
     if neuron is None:
-        told = f"{hotkey} has no uid on subnet {metagraph.netuid}"
-        return Finding("registration", "fail", told, register_remedy(metagraph.netuid, hotkey))
+        told = f"{typed.hotkey} has no uid on subnet {metagraph.netuid}"
+        return Finding("registration", "fail", told, typed.register())
     told = f"uid {neuron.uid} on subnet {metagraph.netuid} since block {neuron.block_at_registration}"
     return Finding("registration", "ok", told)
 
 
-def stake(neuron: Neuron, rules: Hyperparameters, role: str) -> Finding:
-    """Whether a validator has what the chain asks of those who set weights."""
+def stake(neuron: Neuron, rules: Hyperparameters, role: str, typed: Typed) -> Finding:
+    """Whether a validator has what the chain asks of those who set weights, and any at all."""
     told = f"{tao(neuron.stake):,.3f} of stake"
     if role != "validator":
         return Finding("stake", "ok", f"{told}; a miner needs none")
-    if neuron.stake < max(rules.stake_threshold, 1):
-        asked = f"{told}, and the chain asks {tao(max(rules.stake_threshold, 1)):,.3f} of who sets weights"
-        remedy = f"subnet stake TAO --netuid {rules.netuid} --hotkey {neuron.hotkey} --wallet NAME"
-        return Finding("stake", "fail", asked, remedy)
+    if neuron.stake < rules.stake_threshold:
+        asked = f"{told}, and the chain asks {tao(rules.stake_threshold):,.3f} of who sets weights"
+        return Finding("stake", "fail", asked, typed.stake(rules.stake_threshold - neuron.stake))
+    if not neuron.stake:
+        return Finding("stake", "fail", "no stake: without any it gets no permit", typed.stake(RAO_PER_TAO))
     return Finding("stake", "ok", told)
 
 
-def permit(metagraph: Metagraph, neuron: Neuron, rules: Hyperparameters, role: str) -> Finding:
+def permit(metagraph: Metagraph, neuron: Neuron, rules: Hyperparameters, role: str, typed: Typed) -> Finding:
     """Whether a validator may set weights, and how its stake ranks where it may not."""
     if role != "validator":
         return Finding("permit", "ok", "a miner needs none")
@@ -87,8 +113,8 @@ def permit(metagraph: Metagraph, neuron: Neuron, rules: Hyperparameters, role: s
     told = f"no permit; its stake is number {rank}, and {rules.max_validators} may validate"
     if rank <= rules.max_validators:
         return Finding("permit", "warn", told, f"Permits are given at each epoch: wait {rules.tempo} blocks.")
-    remedy = f"Stake more than number {rules.max_validators} has: subnet stake TAO --netuid {rules.netuid}."
-    return Finding("permit", "fail", told, remedy)
+    last = sorted(map(int, metagraph.stake), reverse=True)[rules.max_validators - 1]
+    return Finding("permit", "fail", f"{told}, of {tao(last):,.3f} or more", typed.stake(last + 1 - neuron.stake))
 
 
 def version_key(rules: Hyperparameters, built_for: int | None, kept: Sequence[Commit]) -> Finding:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import shlex
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -103,7 +105,7 @@ def answering() -> Iterator[int]:
 
 def test_ports(answering: int) -> None:
     said(findings.listening("127.0.0.1", answering), "ok", "an axon listens")
-    said(findings.reachable("127.0.0.1", answering), "ok", "accepts")
+    said(findings.reachable("127.0.0.1", answering), "ok", "answers")
     with dead_port() as port:
         said(findings.listening("127.0.0.1", port), "fail", "can't be listened at")
         said(findings.reachable("127.0.0.1", port), "fail", "nobody answers")
@@ -112,6 +114,19 @@ def test_ports(answering: int) -> None:
         port = free.getsockname()[1]
     said(findings.listening("127.0.0.1", port), "ok", "is free")
     said(findings.listening("192.0.2.7", 1), "fail", "can't be listened at")
+
+
+def test_an_axon_whose_process_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel goes on to take connections for it."""
+    monkeypatch.setattr(findings, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        said(findings.reachable(*hung.getsockname()), "fail", "says nothing")
+
+
+def test_an_axon_that_hangs_up_is_alive() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: server.accept()[0].close())
+        said(findings.reachable(*server.getsockname()), "ok", ":")
 
 
 def test_health(answering: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,19 +200,28 @@ def rules(**fields: Any) -> Hyperparameters:
 
 
 def test_registration_stake_and_permit() -> None:
-    said(on_chain.registration(graph(), DAVE), "fail", "no uid on subnet 1")
-    assert "subnet register --netuid 1" in on_chain.registration(graph(), DAVE).remedy
-    said(on_chain.registration(graph(), BOB), "ok", "uid 1")
+    typed = on_chain.Typed(1, BOB, "--wallet w", "ws://a:1,ws://b:2")
+    unknown = on_chain.registration(graph(), dataclasses.replace(typed, hotkey=DAVE, endpoint=None))
+    said(unknown, "fail", "no uid on subnet 1")
+    assert unknown.remedy == f"subnet register --netuid 1 --hotkey {DAVE} --wallet w"
+    said(on_chain.registration(graph(), typed), "ok", "uid 1")
     alice, bob = graph().neurons
-    said(on_chain.stake(bob, rules(stake_threshold=2 * TAO), "validator"), "fail", "asks 2.000")
-    said(on_chain.stake(bob, rules(stake_threshold=2 * TAO), "miner"), "ok", "needs none")
-    said(on_chain.stake(alice, rules(stake_threshold=2 * TAO), "validator"), "ok", "9.000")
-    said(on_chain.permit(graph(), bob, rules(), "validator"), "fail", "number 2, and 1 may")
-    said(on_chain.permit(graph(), alice, rules(), "validator"), "warn", "number 1, and 1 may")
-    said(on_chain.permit(graph(), bob, rules(), "miner"), "ok", "needs none")
+    little = on_chain.stake(bob, rules(stake_threshold=TAO * 5 // 2), "validator", typed)
+    said(little, "fail", "asks 2.500")
+    assert little.remedy == f"subnet stake 2 --netuid 1 --hotkey {BOB} --wallet w --endpoint ws://a:1,ws://b:2"
+    said(on_chain.stake(bob, rules(stake_threshold=2 * TAO), "miner", typed), "ok", "needs none")
+    said(on_chain.stake(alice, rules(stake_threshold=2 * TAO), "validator", typed), "ok", "9.000")
+    said(on_chain.stake(bob, rules(), "validator", typed), "ok", "1.000")
+    none = graph(stake=np.array([9 * TAO, 0], np.uint64)).neurons[1]
+    said(on_chain.stake(none, rules(), "validator", typed), "fail", "no stake")
+    low = on_chain.permit(graph(), bob, rules(), "validator", typed)
+    said(low, "fail", "number 2, and 1 may validate, of 9.000 or more")
+    assert low.remedy.startswith("subnet stake 9 ")  # eight, and a little to be above
+    said(on_chain.permit(graph(), alice, rules(), "validator", typed), "warn", "number 1, and 1 may")
+    said(on_chain.permit(graph(), bob, rules(), "miner", typed), "ok", "needs none")
     permitted = graph(validator_permit=np.ones(2, bool))
-    said(on_chain.permit(permitted, permitted.neurons[1], rules(), "validator"), "ok", "may set")
-    said(on_chain.permit(graph(owner_hotkey=BOB), bob, rules(), "validator"), "ok", "may set")
+    said(on_chain.permit(permitted, permitted.neurons[1], rules(), "validator", typed), "ok", "may set")
+    said(on_chain.permit(graph(owner_hotkey=BOB), bob, rules(), "validator", typed), "ok", "may set")
 
 
 def commit(name: str, version_key: int = 0, salt: tuple[int, ...] = (1,)) -> Commit:
@@ -266,10 +290,26 @@ def test_against_a_chain(
 
     code, found = ask(capsys, "-n", "1", "--key", "//Ferdie", "--state", str(tmp_path))
     assert (code, found["registration"][0]["level"]) == (DoctorFailed.exit_code, "fail")
+    with pytest.raises(SystemExit) as ended:  # typed as it stands, it mends
+        main(shlex.split(found["registration"][0]["remedy"])[1:])
+    assert (ended.value.code, "subnet 1" in capsys.readouterr().out) == (0, True)
+    validator = ("-n", "1", "--key", "//Ferdie", "--role", "validator", "--state", str(tmp_path))
+    code, found = ask(capsys, *validator)
+    assert (found["registration"][0]["level"], found["stake"][0]["level"]) == ("ok", "fail")
+    with pytest.raises(SystemExit):
+        main(shlex.split(found["stake"][0]["remedy"])[1:])
+    capsys.readouterr()
+    assert ask(capsys, *validator)[1]["stake"][0]["level"] == "ok"
+
+    monkeypatch.setenv("SUBNET_ENDPOINT", "ws://127.0.0.1:1")
+    code, found = ask(capsys, "-n", "1", "--key", "//Nobody", "-e", node.url, "--state", str(tmp_path))
+    assert found["registration"][0]["remedy"].endswith(f" --key //Alice --endpoint {node.url}")
+    monkeypatch.setenv("SUBNET_ENDPOINT", node.url)
 
     code, found = ask(capsys, "-n", "1", "--wallet", "none", "--hotkey", "none", "--state", str(tmp_path))
     assert code == DoctorFailed.exit_code
-    assert {found["keyfile"][0]["level"], found["hotkey"][0]["level"]} == {"fail"}
+    assert (found["keyfile"][0]["level"], "hotkey" in found) == ("fail", False)  # told once
+    assert (found["neuron"][0]["message"], "netuid" in found["neuron"][0]["remedy"]) == ("no hotkey to look at", False)
 
     code, found = ask(capsys, "-n", "77", "--key", "//Alice", "--state", str(tmp_path))
     assert "77" in found["chain"][0]["message"]
