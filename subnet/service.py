@@ -26,7 +26,7 @@ from subnet.types import Block, Hotkey, Metagraph, Netuid, Neuron, Uid
 if TYPE_CHECKING:
     from substrateinterface import Keypair
 
-    from subnet.chain import Hyperparameters, Included
+    from subnet.chain import Event, Hyperparameters, Included
     from subnet.chain.commitments import OpenCommit, TimelockedCommit
     from subnet.chain.sending import Sending
     from subnet.chain.weights import WeightCommit
@@ -70,6 +70,7 @@ class ChainClient(Protocol):
         self, netuid: int, block: int | None = None, *, mecid: int = 0
     ) -> tuple[TimelockedCommit, ...]: ...
     async def reveal_block(self, netuid: int, committed: Block) -> Block: ...
+    async def events(self, block: int | None = None) -> tuple[Event, ...]: ...
     async def next_epoch_block(self, netuid: int) -> Block | None: ...
     async def serve_axon(
         self,

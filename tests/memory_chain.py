@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from subnet.chain import Hyperparameters, Included, OpenCommit, TimelockedCommit, WeightCommit
-from subnet.errors import ChainTimeout, ChainUnreachable, ExtrinsicFailed
+from subnet.chain.events import Event
+from subnet.chain.weights import storage_index
+from subnet.errors import ChainRefused, ChainTimeout, ChainUnreachable, ExtrinsicFailed
 from subnet.types import AxonInfo, Block, Coldkey, Hotkey, Metagraph, Netuid, Neuron, Rao, Uid
 from tests.waiting import until as until
 
@@ -65,7 +67,8 @@ def hyperparameters_of(**fields: Any) -> Hyperparameters:
 
 @dataclass
 class MemoryChain:
-    """One subnet. ``calls`` lists the writes that arrived, as (name, arguments)."""
+    """One subnet. ``calls`` lists the writes that arrived, as (name, arguments); ``remembers`` is the first block whose
+    state it still has."""
 
     neurons: list[Neuron] = field(default_factory=list)
     head: int = 100
@@ -83,16 +86,20 @@ class MemoryChain:
     secrets: list[tuple[Any, list[int], list[int]]] = field(default_factory=list)
     has_drand: bool = False
     calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+    happened: dict[int, list[Event]] = field(default_factory=dict)
+    remembers: int = 0
     genesis_hash: str = "0x" + "77" * 32
     stale_for: float = 0.0
 
     def __post_init__(self) -> None:
         self._moved = asyncio.Event()
+        self._listed: dict[int, tuple[list[tuple[OpenCommit, int]], list[TimelockedCommit]]] = {}
         self.parked_at = 0  # the head that somebody in wait_for_block has seen last
 
     def advance(self, blocks: int = 1) -> None:
         """Make blocks; an epoch runs in the block that is ``tempo`` after the last one's."""
         for _ in range(blocks):
+            self._listed[self.head] = (list(self.commits), list(self.sealed))
             self.head += 1
             if self.head - self.last_epoch >= self.tempo:
                 self.last_epoch = self.head
@@ -190,14 +197,30 @@ class MemoryChain:
     async def weight_commits(
         self, netuid: int, hotkey: str | None = None, block: int | None = None, *, mecid: int = 0
     ) -> tuple[OpenCommit, ...]:
-        self._reach()
-        return tuple(one for one, mechanism in self.commits if mechanism == mecid and hotkey in (None, one.hotkey))
+        commits, _ = self._lists(block)
+        return tuple(one for one, mechanism in commits if mechanism == mecid and hotkey in (None, one.hotkey))
 
     async def timelocked_commits(
         self, netuid: int, block: int | None = None, *, mecid: int = 0
     ) -> tuple[TimelockedCommit, ...]:
+        return tuple(self._lists(block)[1])
+
+    async def events(self, block: int | None = None) -> tuple[Event, ...]:
+        self._remember(block)
+        return tuple(self.happened.get(self.head if block is None else block, ()))
+
+    def _lists(self, block: int | None) -> tuple[list[tuple[OpenCommit, int]], list[TimelockedCommit]]:
+        self._remember(block)
+        now = (self.commits, self.sealed)
+        return now if block is None or block == self.head else self._listed.get(block, ([], []))
+
+    def _remember(self, block: int | None) -> None:
         self._reach()
-        return tuple(self.sealed)
+        if block is not None and block < self.remembers:
+            raise ChainRefused("State already discarded", rpc_code=4003)
+
+    def _emit(self, name: str, *attributes: Any) -> None:
+        self.happened.setdefault(self.head, []).append(Event("SubtensorModule", name, attributes))
 
     async def commit_weights(self, hotkey: Any, commit: WeightCommit, **sending: Any) -> Included:
         self._write("commit_weights", commit)
@@ -229,6 +252,7 @@ class MemoryChain:
         """What drand's next signature does."""
         for hotkey, uids, weights in self.secrets:
             self._store(hotkey, uids, weights, 0)
+            self._emit("TimelockedWeightsRevealed", int(NETUID), hotkey.ss58_address)
         self.secrets.clear()
         self.sealed.clear()
 
@@ -243,6 +267,7 @@ class MemoryChain:
             raise ExtrinsicFailed("not its epoch", name="RevealTooEarly", where="pool")
         del self.commits[: place + 1]
         self._store(hotkey, commit.uids, commit.weights, commit.mechanism)
+        self._emit("WeightsRevealed", hotkey.ss58_address, storage_index(NETUID, commit.mechanism), commit.hash)
         return self._included()
 
     def _reach(self) -> None:

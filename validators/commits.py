@@ -2,10 +2,10 @@
 
 A commit is on disk, salt and all, before a byte of it is sent: whatever dies in between, what the chain
 holds can be revealed, and nothing is revealed that the chain does not hold. From then on the chain alone
-says what became of it: one that it lists is *committed*, one whose weights stand in its row is *revealed*,
-and one that it neither lists nor shows is *lost*. Hash commits are revealed by us, in the one epoch that is
-for them, again in each block until it is done; time-locked ones (extra ``drand``) are opened by the chain,
-and only looked for.
+says what became of it: one that it lists is *committed*, one that it says it opened
+(:mod:`subnet.validators.openings`) and whose weights stand in its row is *revealed*, and one that left the list
+otherwise is *lost*. Hash commits are revealed by us, in the one epoch that is for them, again in each block until it
+is done; time-locked ones (extra ``drand``) are opened by the chain, and only looked for.
 
 Log events: ``weights_committed`` (epoch, block, due, form), ``weights_set`` once they are revealed and read
 back, ``reveal_failed`` (code, error, remedy), ``weights_lost`` (committed, outcome, remedy).
@@ -25,6 +25,7 @@ from subnet.chain.weights import WeightCommit
 from subnet.errors import ChainRefused, ConfigError, ExtrinsicFailed
 from subnet.store import Commit, WeightsSet
 from subnet.types import Block, Hotkey, Netuid, Uid
+from subnet.validators.openings import Openings
 from subnet.validators.weights import FORMS
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 
 LANDS_WITHIN: Final = 64
 """Blocks after which a commit that the chain does not list never will be: its extrinsic is dead by then."""
-_OPENS_LATE: Final = 10  # blocks into its epoch at which the chain has opened a time-locked commit, if it ever does
 _REMEDY: Final = "The next epoch's weights take their place; look for what kept the reveal away above."
 
 
@@ -68,6 +68,8 @@ class Commits:
         self._chain, self._key, self._netuid, self._ledger = chain, key, netuid, ledger
         self._hotkey, self._mechanism = Hotkey(key.ss58_address), mechanism
         self._sending, self._count = sending, count
+        self._openings = Openings(chain, netuid, self._hotkey, mechanism)
+        self._unseen: set[str] = set()  # hashes of those that were opened, but not seen in the row yet
         self._timelocked = form == "timelock" or (form == "auto" and _has_drand())
         self._may_fall_back = form == "auto"
         self.open = ledger.commits(mechanism)
@@ -133,20 +135,17 @@ class Commits:
             return False
         newest = max(due, key=lambda commit: (commit.due or 0, commit.made))
         for commit in due:
-            if commit.due != newest.due:  # the epoch in which it could be revealed is over
-                await self._lost(commit, "expired" if commit.salt else "not-opened")
+            if commit.due != newest.due:  # the epoch in which it could be opened is over
+                await self._close(commit, head, tempo)
             elif commit is not newest:  # the chain drops it when it reveals the newer one
                 await self._settle(commit, "superseded")
         if newest.salt:
             return await self._reveal(newest, head, tempo)
-        return await self._see_opened(newest, head, tempo)
+        return await self._await_opening(newest, head, tempo)
 
     async def _reveal(self, commit: Commit, head: int, tempo: int) -> bool:
-        listed = await self._chain.weight_commits(self._netuid, self._hotkey, mecid=self._mechanism)
-        if commit.hash not in {one.hash for one in listed}:
-            if not await self._shown(commit, "", head):
-                await self._lost(commit, "not-listed")
-            return False
+        if not await self._openings.pending(commit):
+            return await self._gone(commit, head, tempo)
         opened = WeightCommit(
             self._hotkey, self._netuid, commit.uids, commit.weights, commit.salt, commit.version_key, self._mechanism
         )
@@ -156,44 +155,75 @@ class Commits:
             self._count("reveal-failed")
             told = {"code": error.code, "error": error.message, "remedy": error.remedy}
             log.warning("reveal_failed", extra={"committed": commit.block, "block": head, **told})
-            if error.name == "ExpiredWeightCommit" or head > self._last(commit, tempo):
+            if error.name == "ExpiredWeightCommit" or self._is_over(commit, head, tempo):
                 await self._lost(commit, "expired")
                 return False
             return True
-        if await self._shown(commit, included.extrinsic_hash, included.block):
-            return False
-        self._count("unseen")
-        told = {"code": "weights.unseen", "error": "the chain's row is not what was revealed", "remedy": _REMEDY}
-        log.warning("reveal_failed", extra={"committed": commit.block, "block": included.block, **told})
-        await self._settle(commit, "unseen")
-        return False
+        return await self._see(commit, included.block, head, tempo, extrinsic=included.extrinsic_hash)
 
-    async def _see_opened(self, commit: Commit, head: int, tempo: int) -> bool:
-        if await self._shown(commit, "", head):
-            return False
-        if head > min(self._last(commit, tempo), int(commit.due or 0) + max(_OPENS_LATE, tempo // 2)):
+    async def _await_opening(self, commit: Commit, head: int, tempo: int) -> bool:
+        if not await self._openings.pending(commit):
+            return await self._gone(commit, head, tempo)
+        if self._is_over(commit, head, tempo):
             await self._lost(commit, "not-opened")
             return False
         return True
 
-    def _last(self, commit: Commit, tempo: int) -> int:
-        """The last block that can take the reveal, one epoch after the first."""
-        return int(commit.due or 0) + tempo + 1
+    async def _close(self, commit: Commit, head: int, tempo: int) -> None:
+        """The end of one of a former epoch: it may have been opened there while nobody looked."""
+        if await self._openings.pending(commit):
+            await self._lost(commit, "expired" if commit.salt else "not-opened")
+        elif await self._gone(commit, head, tempo):
+            await self._lost(commit, "unseen")
 
-    async def _shown(self, commit: Commit, extrinsic: str, block: int) -> bool:
-        """Whether the chain's row of weights is the commit's; then it is done."""
-        held = await held_weights(self._chain, self._netuid, self._hotkey, self._mechanism)
-        if held != nonzero(commit.uids, commit.weights):
+    async def _gone(self, commit: Commit, head: int, tempo: int) -> bool:
+        """Why a commit left the chain's list. True if the next block wants another look."""
+        try:
+            opened = await self._openings.opened(commit)
+        except ChainRefused as error:
+            self._tell_unseen(
+                commit, head, f"nobody can tell whether the chain opened it: {error.message}", error.remedy
+            )
+            await self._settle(commit, "unseen")
             return False
-        await self._settle(commit, "revealed")
-        self._count("ok")
+        if opened is None:
+            await self._lost(commit, "not-listed" if commit.salt else "not-opened")
+            return False
+        return await self._see(commit, opened, head, tempo)
+
+    async def _see(self, commit: Commit, block: Block, head: int, tempo: int, *, extrinsic: str = "") -> bool:
+        """Read back what the chain opened in ``block``. True if the next block wants another look."""
+        if await held_weights(self._chain, self._netuid, self._hotkey, self._mechanism) == nonzero(
+            commit.uids, commit.weights
+        ):
+            await self._revealed(commit, block, extrinsic)
+            return False
+        if extrinsic or commit.hash not in self._unseen:
+            self._unseen.add(commit.hash)
+            self._tell_unseen(commit, block, "the chain's row is not what was revealed", "It is looked for again.")
+        if self._is_over(commit, head, tempo):
+            await self._lost(commit, "unseen")
+            return False
+        return True
+
+    def _is_over(self, commit: Commit, head: int, tempo: int) -> bool:
+        """Whether no later block can take the reveal: that is one epoch after the first."""
+        return head > int(commit.due or 0) + tempo + 1
+
+    def _tell_unseen(self, commit: Commit, block: int, error: str, remedy: str) -> None:
+        self._count("unseen")
+        told = {"code": "weights.unseen", "error": error, "remedy": remedy}
+        log.warning("reveal_failed", extra={"committed": commit.block, "block": block, **told})
+
+    async def _revealed(self, commit: Commit, block: Block, extrinsic: str) -> None:
         told: dict[str, Any] = {"committed": commit.block, "uids": list(commit.uids), "weights": list(commit.weights)}
         if not self._mechanism:
             uids = tuple(Uid(uid) for uid in commit.uids)
-            kept = WeightsSet(Block(block), uids, commit.weights, extrinsic, time.time())
+            kept = WeightsSet(block, uids, commit.weights, extrinsic, time.time())
             await asyncio.to_thread(self._ledger.add_weights, kept)
+        await self._settle(commit, "revealed")
+        self._count("ok")
         log.info("weights_set", extra={"block": block, "extrinsic": extrinsic, **told})
-        return True
 
     async def _look_for(self, commit: Commit) -> bool:
         """Whether the chain lists a commit whose arrival nobody saw; notes its block."""
@@ -242,6 +272,8 @@ class Commits:
 
     async def _settle(self, commit: Commit, outcome: str) -> None:
         await self._update(commit, outcome=outcome)
+        self._openings.forget(commit)
+        self._unseen.discard(commit.hash)
 
     async def _update(self, commit: Commit, **changes: Any) -> None:
         await asyncio.to_thread(self._ledger.update_commit, commit.hash, **changes)

@@ -125,3 +125,38 @@ async def test_killed_between_the_send_and_its_answer(subnet_chain: Devnet, tmp_
         finally:
             await service.stop()
         assert [weight for _, weight in found] == [32768, 65535]
+
+
+@pytest.mark.subnet_chain(tempo=10)
+async def test_killed_between_a_reveal_and_its_answer(subnet_chain: Devnet, tmp_path: Path) -> None:
+    """The row is the same before and after; the next life knows by the chain's event, and by nothing else."""
+    path = tmp_path / "validator.sqlite"
+    async with await Chain.connect(subnet_chain.url) as chain:
+        netuid = await committing_subnet(subnet_chain, chain)
+        service = ValidatorService(Knows({"commit": "hash"}), chain, VALIDATOR, netuid, path=path)
+        await service.start()
+        await advance(subnet_chain, chain, path, 1)
+        reveal, landed = chain.reveal_weights, []
+
+        async def dies(*arguments: object, **named: object) -> Included:
+            landed.append((await reveal(*arguments, **named)).block)  # type: ignore[arg-type]
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        chain.reveal_weights = dies  # type: ignore[method-assign]
+        while not landed:
+            subnet_chain.new_blocks(1)
+            await asyncio.sleep(0.03)
+        await service.stop()
+        with History(path) as history:
+            (waiting, *_) = history.commits()
+        subnet_chain.new_blocks(3)
+        service = ValidatorService(Knows({"commit": "hash"}), chain, VALIDATOR, netuid, path=path)
+        await service.start()
+        try:
+            await advance(subnet_chain, chain, path, 2)
+        finally:
+            await service.stop()
+    with History(path) as history:
+        assert [history.weights()[1].block] == landed
+        assert {one.hash: one.outcome for one in history.commits(ended=True)}[waiting.hash] == "revealed"

@@ -274,6 +274,157 @@ async def test_of_two_that_are_due_the_newer_is_revealed(bench: Bench, chain: Me
     assert outcomes == ["superseded", "revealed"]
 
 
+EQUAL = [(Uid(2), 65535), (Uid(3), 32768)]
+
+
+async def test_a_dropped_commit_is_lost_though_the_row_was_its_own_before(
+    bench: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.rows[Uid(1)] = list(EQUAL)
+    bench.start()
+    await bench.at(109)
+    chain.commits.clear()
+    await bench.at(110)
+    await until(lambda: events(caplog, "weights_lost"))
+    assert events(caplog, "weights_lost")[0].outcome == "not-listed"
+    assert bench.setter.counts == {"committed": 1, "missed": 1}
+
+
+async def test_a_lost_answer_to_a_reveal_is_told_by_its_event_where_the_row_tells_nothing(
+    bench: Bench, chain: MemoryChain
+) -> None:
+    chain.rows[Uid(1)] = list(EQUAL)
+    reveal = chain.reveal_weights
+
+    async def lost(hotkey: Any, commit: WeightCommit, **sending: Any) -> Included:
+        await reveal(hotkey, commit, **sending)
+        raise ChainTimeout("no answer")
+
+    chain.reveal_weights = lost  # type: ignore[method-assign]
+    bench.start()
+    await bench.at(109)
+    chain.advance()
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert calls(chain).count("reveal_weights") == 1
+
+
+async def test_a_reveal_that_is_not_seen_is_looked_at_again(
+    bench: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.start()
+    await bench.at(109)
+    chain.garble = True
+    await bench.at(112)
+    await until(lambda: bench.setter.counts["unseen"] == 1)
+    assert events(caplog, "reveal_failed")[0].code == "weights.unseen"
+    chain.rows[Uid(1)] = list(EQUAL)  # as where a node answered from behind its own head
+    await bench.at(113)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert bench.setter.counts == {"committed": 1, "unseen": 1, "ok": 1}
+    assert calls(chain).count("reveal_weights") == 1
+
+
+async def test_a_reveal_that_was_undone_is_sent_again(bench: Bench, chain: MemoryChain) -> None:
+    bench.start()
+    await bench.at(109)
+    listed = list(chain.commits)
+    chain.garble = True
+    await bench.at(110)
+    await until(lambda: bench.setter.counts["unseen"] == 1)
+    chain.garble = False
+    chain.commits.extend(listed)  # its block was replaced by one without it
+    await bench.at(111)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert calls(chain).count("reveal_weights") == 2
+
+
+async def test_a_reveal_that_is_never_seen_is_lost_with_its_epoch(
+    bench: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.start()
+    await bench.at(105)
+    chain.garble, chain.rules["weights_rate_limit"] = True, 1000
+    await bench.at(123)
+    await until(lambda: events(caplog, "weights_lost"))
+    assert events(caplog, "weights_lost")[0].outcome == "unseen"
+    assert bench.setter.counts == {"committed": 1, "unseen": 1, "missed": 1}
+
+
+@pytest.fixture
+async def sealing(bench: Bench, chain: MemoryChain) -> AsyncIterator[Bench]:
+    """Time-locked commits, of weights that the chain's row shows already."""
+    chain.has_drand = True
+    chain.rows[Uid(1)] = list(EQUAL)
+    made = Bench(chain, bench.ledger, policy=WeightPolicy(commit="timelock"))  # type: ignore[attr-defined]
+    yield made
+    await made.loops.stop()
+
+
+async def test_a_sealed_commit_is_not_taken_for_an_opened_one(sealing: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    sealing.start()
+    await sealing.at(119)
+    assert sealing.setter.counts == {"committed": 2}
+    await sealing.at(120)
+    await until(lambda: events(caplog, "weights_lost"))
+    assert [one.outcome for one in events(caplog, "weights_lost")] == ["not-opened"]
+    assert sealing.setter.counts["ok"] == 0
+
+
+async def test_an_opened_commit_is_told_by_its_event(sealing: Bench, chain: MemoryChain) -> None:
+    sealing.start()
+    await sealing.at(112)
+    chain.open_sealed()
+    await sealing.at(113)
+    await until(lambda: sealing.setter.counts["ok"] == 1)
+
+
+async def test_a_commit_that_the_chain_could_not_open_is_lost(
+    sealing: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    sealing.start()
+    await sealing.at(112)
+    chain.sealed.clear()  # it could not be decrypted, or its weights were refused: there is no event
+    await sealing.at(113)
+    await until(lambda: events(caplog, "weights_lost"))
+    assert events(caplog, "weights_lost")[0].outcome == "not-opened"
+    assert sealing.setter.counts == {"committed": 1, "missed": 1}
+
+
+@pytest.mark.parametrize("remembers", [0, 110, 112, 113])
+async def test_a_commit_that_was_opened_while_nobody_looked_is_found_in_its_block(
+    sealing: Bench, bench: Bench, chain: MemoryChain, remembers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    sealing.start()
+    await sealing.at(106)
+    await sealing.loops.stop()
+    chain.advance(6)
+    chain.open_sealed()  # in block 112
+    chain.advance(1)
+    chain.remembers = remembers
+    sealing.start()
+    await until(lambda: not bench.ledger.commits())  # type: ignore[attr-defined]
+    (ended,) = bench.ledger.commits(ended=True)  # type: ignore[attr-defined]
+    if remembers == 113:  # nobody can tell any more
+        assert (ended.outcome, sealing.setter.counts["unseen"]) == ("unseen", 1)
+        assert events(caplog, "reveal_failed")[0].remedy
+    else:
+        assert (ended.outcome, bench.ledger.weights()[0].block) == ("revealed", 112)  # type: ignore[attr-defined]
+
+
+async def test_one_of_a_former_epoch_that_was_opened_is_not_lost(sealing: Bench, chain: MemoryChain) -> None:
+    sealing.start()
+    await sealing.at(106)
+    await sealing.loops.stop()
+    chain.advance(6)
+    chain.open_sealed()
+    chain.advance(2)
+    await sealing.setter._commits.commit([Uid(2)], [65535], 0, epoch=120, head=114)
+    chain.advance(7)
+    sealing.start()
+    await until(lambda: sealing.setter.counts["ok"] == 1)
+    assert sealing.setter.counts["missed"] == 0
+
+
 def test_an_unknown_form_is_refused(chain: MemoryChain, tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger, pytest.raises(ConfigError):
         commits_module.Commits(
