@@ -24,15 +24,15 @@ from subnet.cli.common import (
 from subnet.cli.onchain import (
     DryRun,
     HotkeyChoice,
+    Order,
     Yes,
     coldkey,
     confirm,
     hotkey_address,
-    may_spend,
     on_chain,
     short,
-    show_fee,
 )
+from subnet.errors import ConfigError
 from subnet.types import tao
 
 if TYPE_CHECKING:
@@ -67,14 +67,17 @@ def command(
     The chain lets emission start only after a delay (seven days on the real network). Ctrl-C
     meanwhile loses nothing: `subnet create --start NETUID` goes on from there.
     """
-    if not dry_run:
-        may_spend(endpoint, yes=yes)
+    if no_start and start is not None:
+        raise ConfigError("--start and --no-start exclude each other", remedy="Give one of them.")
+    order = Order(endpoint, genesis_hash, yes, dry_run, as_json)
     owner = coldkey(key, wallet, password_file)
     address = None if start is not None else hotkey_address(hotkey, key, wallet)
-    if dry_run:
-        call = calls.start_call(start or 0) if address is None else calls.register_network(address)
-        price = None if address is None else lambda chain: chain.network_cost()
-        show_fee(endpoint, genesis_hash, call, owner, as_json=as_json, price=price)
+    if dry_run and address is None:
+        order.show_fee(calls.start_call(start or 0), owner, f"start subnet {start}")
+        return
+    if dry_run and address is not None:
+        call = calls.register_network(address)
+        order.show_fee(call, owner, f"create a subnet with {address}", price=lambda chain: chain.network_cost())
         return
 
     async def work(chain: Chain) -> dict[str, Any]:
@@ -86,6 +89,9 @@ def command(
             created = await chain.register_network(owner, address)
             result = {"netuid": created.netuid, "hotkey": address, "block": created.block, "fee_rao": created.fee}
             typer.echo(f"Subnet {created.netuid} created in block {created.block}.", err=True)
+        else:
+            call = calls.start_call(start or 0)
+            await confirm(chain, f"Start subnet {start}?", endpoint, yes=yes, call=call, key=owner)
         if not no_start:
             result["started"] = await _start(chain, owner, result["netuid"])
         return result

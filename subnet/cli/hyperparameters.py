@@ -87,15 +87,14 @@ def command(
         if signer is not None and dry_run:
             return await _priced(chain, signer, netuid, changes)
         if signer is not None:
-            question = f"Set {', '.join(f'{name}={value}' for name, value in changes.items())} of subnet {netuid}?"
-            await confirm(chain, question, endpoint, yes=yes)
+            await confirm(chain, f"Set {_listed(changes)} of subnet {netuid}?", endpoint, yes=yes)
             for name, value in changes.items():
                 await _set(chain, signer, netuid, name, value)
         return dataclasses.asdict(await chain.hyperparameters(netuid))
 
     shown = on_chain(endpoint, genesis_hash, work)
     if dry_run and not as_json:
-        typer.echo(f"Nothing was sent. {', '.join(changes)} would cost fees of {tao(shown['fee_rao'])} TAO.")
+        typer.echo(f"Nothing was sent. To set {_listed(changes)} would cost fees of {tao(shown['fee_rao'])} TAO.")
         return
     if as_json:
         print_json(shown)
@@ -103,6 +102,10 @@ def command(
     width = max(map(len, shown))
     for name, value in shown.items():
         typer.echo(f"{name:{width}}  {str(value).lower() if isinstance(value, bool) else value}")
+
+
+def _listed(changes: Mapping[str, int | bool]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in changes.items())
 
 
 async def _priced(chain: Chain, signer: Keypair, netuid: int, changes: Mapping[str, int | bool]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import asyncio
 import ipaddress
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -52,28 +53,70 @@ def on_chain(endpoint: str, genesis_hash: str | None, work: Callable[[Chain], Aw
     return asyncio.run(main())
 
 
-def show_fee(
-    endpoint: str,
-    genesis_hash: str | None,
-    call: Call,
-    key: Keypair,
-    *,
-    as_json: bool,
-    price: Callable[[Chain], Awaitable[int]] | None = None,
-) -> None:
-    """What --dry-run prints: the call's fee and nonce, and the ``price`` in RAO that it has beside. Nothing is
-    signed or sent."""
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Where a command spends, and what it was told of --yes, --dry-run and --json. Raises ConfigError at once where it
+    would have to ask and nobody is there."""
 
-    async def ask(chain: Chain) -> tuple[Estimate, int | None]:
-        return await chain.estimate(call, key), None if price is None else await price(chain)
+    endpoint: str
+    genesis_hash: str | None
+    yes: bool
+    dry_run: bool
+    as_json: bool
 
-    found, paid = on_chain(endpoint, genesis_hash, ask)
-    if as_json:
-        cost = {"fee_rao": found.fee, "nonce": found.nonce, "data": found.data}
-        print_json({"dry_run": True, "call": found.call} | cost | ({} if paid is None else {"price_rao": paid}))
-    else:
-        beside = "" if paid is None else f"{tao(paid)} TAO and "
-        typer.echo(f"Nothing was sent. {found.call} would cost {beside}a fee of {tao(found.fee)} TAO.")
+    def __post_init__(self) -> None:
+        if not self.dry_run:
+            may_spend(self.endpoint, yes=self.yes)
+
+    def show_fee(
+        self, call: Call, key: Keypair, doing: str, *, price: Callable[[Chain], Awaitable[int]] | None = None
+    ) -> None:
+        """What --dry-run prints: the call's fee and nonce, and the ``price`` in RAO that it has beside. Nothing is
+        signed or sent. ``doing`` says what the call does: "stake 5 TAO on ..."."""
+
+        async def ask(chain: Chain) -> tuple[Estimate, int | None]:
+            return await chain.estimate(call, key), None if price is None else await price(chain)
+
+        found, paid = on_chain(self.endpoint, self.genesis_hash, ask)
+        if self.as_json:
+            cost = {"fee_rao": found.fee, "nonce": found.nonce, "data": found.data}
+            print_json({"dry_run": True, "call": found.call} | cost | ({} if paid is None else {"price_rao": paid}))
+        else:
+            beside = "" if paid is None else f"{tao(paid)} TAO and "
+            typer.echo(f"Nothing was sent. To {doing} would cost {beside}a fee of {tao(found.fee)} TAO.")
+
+    def spend(
+        self,
+        call: Call,
+        key: Keypair,
+        doing: str,
+        *,
+        then: Callable[[Chain, int | None], Awaitable[dict[str, Any]]],
+        told: Callable[[dict[str, Any]], str],
+        price: Callable[[Chain], Awaitable[int]] | None = None,
+    ) -> None:
+        """Ask, send the call and print what came of it, or with --dry-run what it would cost.
+
+        ``then`` reads what is shown beside fee, block and extrinsic, with the price that was told before; ``told`` puts
+        all of it into words.
+        """
+        if self.dry_run:
+            self.show_fee(call, key, doing, price=price)
+            return
+
+        async def work(chain: Chain) -> dict[str, Any]:
+            paid = None if price is None else await price(chain)
+            question = doing[0].upper() + doing[1:] + ("?" if paid is None else f" for {tao(paid)} TAO?")
+            await confirm(chain, question, self.endpoint, yes=self.yes, call=call, key=key)
+            included = await chain.send(call, key)
+            sent = {"fee_rao": included.fee, "block": included.block, "extrinsic": included.extrinsic_hash}
+            return await then(chain, paid) | sent
+
+        result = on_chain(self.endpoint, self.genesis_hash, work)
+        if self.as_json:
+            print_json(result)
+        else:
+            typer.echo(told(result))
 
 
 def coldkey(key: str | None, wallet: str | None, password_file: str | None = None) -> Keypair:

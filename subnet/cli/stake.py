@@ -19,20 +19,8 @@ from subnet.cli.common import (
     PasswordFile,
     Verbose,
     Wallet,
-    print_json,
 )
-from subnet.cli.onchain import (
-    DryRun,
-    HotkeyChoice,
-    Yes,
-    coldkey,
-    confirm,
-    hotkey_address,
-    may_spend,
-    on_chain,
-    short,
-    show_fee,
-)
+from subnet.cli.onchain import DryRun, HotkeyChoice, Order, Yes, coldkey, hotkey_address, short
 from subnet.errors import ConfigError
 from subnet.types import Rao, rao, tao
 
@@ -61,38 +49,24 @@ def command(
 ) -> None:
     """Stake TAO on a hotkey, or with --remove take alpha back; the coldkey (--key, or the wallet's) pays."""
     sum_ = parse_tao(amount)
-    if not dry_run:
-        may_spend(endpoint, yes=yes)
+    order = Order(endpoint, genesis_hash, yes, dry_run, as_json)
     payer, address = coldkey(key, wallet, password_file), hotkey_address(hotkey, key, wallet)
-    call = (calls.remove_stake if remove else calls.add_stake)(address, netuid, sum_)
-    if dry_run:
-        show_fee(endpoint, genesis_hash, call, payer, as_json=as_json)
-        return
+    doing = f"take {tao(sum_)} alpha back from" if remove else f"stake {tao(sum_)} TAO on"
 
-    async def work(chain: Chain) -> dict[str, Any]:
-        doing = f"Take {tao(sum_)} alpha back from" if remove else f"Stake {tao(sum_)} TAO on"
-        question = f"{doing} {address} on subnet {netuid}?"
-        await confirm(chain, question, endpoint, yes=yes, call=call, key=payer)
-        included = await chain.send(call, payer)
-        return {
-            "netuid": netuid,
-            "hotkey": address,
-            "amount_rao": sum_,
-            "stake_rao": await chain.stake(address, netuid),
-            "fee_rao": included.fee,
-            "block": included.block,
-            "extrinsic": included.extrinsic_hash,
-        }
+    async def staked(chain: Chain, _: int | None) -> dict[str, Any]:
+        stake = await chain.stake(address, netuid)
+        return {"netuid": netuid, "hotkey": address, "amount_rao": sum_, "stake_rao": stake}
 
-    result = on_chain(endpoint, genesis_hash, work)
-    if as_json:
-        print_json(result)
-    else:
-        typer.echo(
+    order.spend(
+        (calls.remove_stake if remove else calls.add_stake)(address, netuid, sum_),
+        payer,
+        f"{doing} {address} on subnet {netuid}",
+        then=staked,
+        told=lambda result: (
             f"{tao(sum_)} {'alpha taken back from' if remove else 'TAO staked on'} {short(address)} "
-            f"in block {result['block']}; "
-            f"it holds {tao(result['stake_rao'])} on subnet {netuid}."
-        )
+            f"in block {result['block']}; it holds {tao(result['stake_rao'])} on subnet {netuid}."
+        ),
+    )
 
 
 def parse_tao(text: str) -> Rao:

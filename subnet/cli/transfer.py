@@ -17,9 +17,8 @@ from subnet.cli.common import (
     PasswordFile,
     Verbose,
     Wallet,
-    print_json,
 )
-from subnet.cli.onchain import DryRun, Yes, coldkey, confirm, may_spend, on_chain, short, show_fee
+from subnet.cli.onchain import DryRun, Order, Yes, coldkey, short
 from subnet.cli.stake import parse_tao
 from subnet.errors import ConfigError
 from subnet.keys import canonical_ss58
@@ -52,31 +51,19 @@ def command(
         address = canonical_ss58(to)
     except ValueError:
         raise ConfigError(f"{to!r} is no address", remedy="Write the receiver's ss58 address, as 5Grw...") from None
-    if not dry_run:
-        may_spend(endpoint, yes=yes)
+    order = Order(endpoint, genesis_hash, yes, dry_run, as_json)
     payer = coldkey(key, wallet, password_file)
-    call = calls.transfer(address, sum_)
-    if dry_run:
-        show_fee(endpoint, genesis_hash, call, payer, as_json=as_json)
-        return
 
-    async def work(chain: Chain) -> dict[str, Any]:
-        await confirm(chain, f"Send {tao(sum_)} TAO to {address}?", endpoint, yes=yes, call=call, key=payer)
-        included = await chain.send(call, payer)
-        return {
-            "to": address,
-            "amount_rao": sum_,
-            "fee_rao": included.fee,
-            "balance_rao": await chain.balance(payer.ss58_address),
-            "block": included.block,
-            "extrinsic": included.extrinsic_hash,
-        }
+    async def left(chain: Chain, _: int | None) -> dict[str, Any]:
+        return {"to": address, "amount_rao": sum_, "balance_rao": await chain.balance(payer.ss58_address)}
 
-    result = on_chain(endpoint, genesis_hash, work)
-    if as_json:
-        print_json(result)
-    else:
-        typer.echo(
+    order.spend(
+        calls.transfer(address, sum_),
+        payer,
+        f"send {tao(sum_)} TAO to {address}",
+        then=left,
+        told=lambda result: (
             f"{tao(sum_)} TAO sent to {short(address)} in block {result['block']}; "
             f"the fee was {tao(result['fee_rao'])}, {tao(result['balance_rao'])} TAO are left."
-        )
+        ),
+    )

@@ -177,6 +177,46 @@ async def test_who_is_asked_and_a_no_is_a_no(
 
 @pytest.mark.e2e
 @pytest.mark.subnet_chain(genesis=GENESIS)
+@pytest.mark.parametrize(
+    ("command", "question"),
+    [
+        (("register", "-n", "1", "--key", "//Alice", "--hotkey", "//New"), "Register 5F"),
+        (("stake", "5", "-n", "1", "--key", "//Alice"), "Stake 5 TAO on 5G"),
+        (("stake", "5", "-n", "1", "--key", "//Alice", "--remove"), "Take 5 alpha back from 5G"),
+        (("transfer", BOB, "5", "--key", "//Alice"), f"Send 5 TAO to {BOB}"),
+        (("create", "--key", "//Alice"), "Create a subnet for 1000 TAO"),
+        (("create", "--key", "//Alice", "--start", "1"), "Start subnet 1"),
+        (("hyperparameters", "-n", "1", "--key", "//Alice", "-s", "tempo=11"), "Set tempo=11"),
+        (("weights", "-n", "1", "--key", "//Bob//validator", "-s", "2=1"), "Set the weights of "),
+    ],
+)
+def test_whatever_spends_asks_first_and_a_dry_run_tells_the_deed(
+    command: tuple[str, ...],
+    question: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    subnet_chain: Devnet,
+) -> None:
+    monkeypatch.setenv("SUBNET_ENDPOINT", subnet_chain.url)
+    asked: list[str] = []
+    monkeypatch.setattr(typer, "confirm", lambda question, **_: asked.append(question))
+    monkeypatch.setattr(onchain, "is_local", lambda endpoint: False)
+    code, out, _ = run(capsys, *command, "--dry-run")
+    assert (code, "Nothing was sent" in out, asked) == (0, True, [])
+    if command[0] in ("register", "stake", "transfer"):
+        assert f"To {question[0].lower()}{question[1:]}" in out
+    before = subnet_chain.node.chain.head.number
+    code, _, err = run(capsys, *command)
+    assert (code, "--yes" in err, asked) == (2, True, [])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    code, out, err = run(capsys, *command)
+    assert (code, out) == (Declined.exit_code, ""), err
+    assert asked[0].startswith(question)
+    assert subnet_chain.node.chain.head.number == before  # a block for every extrinsic: there was none
+
+
+@pytest.mark.e2e
+@pytest.mark.subnet_chain(genesis=GENESIS)
 def test_rules_and_weights_by_hand(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, subnet_chain: Devnet
 ) -> None:
