@@ -151,7 +151,7 @@ def _check(neuron: Neuron, folder: Path, user: str | None) -> None:
     if user is not None and not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", user):
         raise ConfigError(f"{user!r} is no user's name", remedy="Name a user of that machine: --user miner.")
     for word in (*neuron.words(""), str(folder)):
-        if any(ord(one) < 32 or ord(one) == 127 or 0xD800 <= ord(one) <= 0xDFFF for one in word):
+        if not word.isprintable():  # line breaks are more than \n: YAML knows U+0085 and U+2028 too
             raise ConfigError(f"{word!r} can't be written into a unit", remedy="Leave out what is no printable text.")
     if neuron.port is not None:
         if neuron.external_ip is None:
@@ -159,4 +159,5 @@ def _check(neuron: Neuron, folder: Path, user: str | None) -> None:
                 "a miner's address can't be found out from here",
                 remedy="Add --external-ip with the address that validators can reach.",
             )
-        Address("0.0.0.0", neuron.port, neuron.external_ip)  # noqa: S104
+        if not neuron.external_ip.startswith("auto"):  # that is found where it runs
+            Address("0.0.0.0", neuron.port, neuron.external_ip)  # noqa: S104

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from subnet.errors import ConfigError
 from subnet.keys import WALLETS
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ class Made:
 def systemd(neuron: Neuron, folder: Path, user: str | None, *, gpu: bool) -> Made:
     """A unit that may write its own state and cache and nothing else, and can't read the coldkey."""
     who = user or getpass.getuser()
-    home = Path(f"~{who}").expanduser()
+    home = Path(os.path.expanduser(f"~{who}"))
+    if not home.is_absolute():
+        raise ConfigError(
+            f"there is no user {who} here, so that the path of the coldkey to hide is not known",
+            remedy="Make the user first, or run this on the machine that has it.",
+        )
     coldkey = Path(WALLETS.replace("~", str(home))) / neuron.wallet / "coldkey"
     state, devices = f"/var/lib/{neuron.name}", "no" if gpu else "yes"
     command = " ".join(map(_quoted, (_program(), *neuron.words(state))))
@@ -41,7 +47,7 @@ def systemd(neuron: Neuron, folder: Path, user: str | None, *, gpu: bool) -> Mad
         folder=_percent(str(folder)),
         command=command,
         state=neuron.name,
-        coldkey=_quoted(f"-{coldkey}"),
+        coldkey=_quoted(f"-{coldkey}", variables=False),
         devices=devices,
         drain=DRAIN,
     )
@@ -201,9 +207,10 @@ def _percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _quoted(word: str) -> str:
-    """One word of ExecStart: systemd's own quoting, its specifiers and variables taken literally."""
-    safe = _percent(word).replace("$", "$$")
+def _quoted(word: str, *, variables: bool = True) -> str:
+    """One word of ExecStart: systemd's own quoting, its specifiers and variables taken literally; other lines have no
+    variables, and a doubled ``$`` would stay two."""
+    safe = _percent(word).replace("$", "$$" if variables else "$")
     if word and all(one.isalnum() or one in "-_./:=,+@%" for one in word):
         return safe
     return '"' + safe.replace("\\", "\\\\").replace('"', '\\"') + '"'

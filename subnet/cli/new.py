@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,4 +29,15 @@ def command(name: Name, as_json: Json = False, verbose: Verbose = False, log_jso
         return
     for file in written:
         typer.echo(f"  {name}/{file.relative_to(folder)}")
-    typer.echo(f"\nNext: cd {name}, pip install -e '.[dev]', pytest. README.md says how to run it.")
+    python = _python()
+    typer.echo(
+        f"\nNext:\n  cd {name}\n  {python}pip install -e '.[dev]'\n  {python}pytest\nREADME.md says how to run it."
+    )
+
+
+def _python() -> str:
+    """What goes before ``pip`` so that it is this environment's, where subnetkit is: nothing where it is so already."""
+    pip = shutil.which("pip")
+    if pip is not None and Path(pip).parent == Path(sys.executable).parent:
+        return ""
+    return f"{shlex.quote(sys.executable)} -m "

@@ -127,6 +127,8 @@ def test_as_data(capsys: pytest.CaptureFixture[str]) -> None:
         (("-o", "novalue"), "NAME=VALUE"),
         (("--port", "8091"), "found out"),
         (("--port", "8091", "--external-ip", "x"), "no IP"),
+        (("-o", "a=b\u2028c"), "can't be written"),
+        (("-o", "a=b\u0085c"), "can't be written"),
         (("--user", "a\nb"), "no user"),
         (("--folder", "/x\ny"), "can't be written"),
         (("--key", "//Alice"), "--key"),
@@ -139,6 +141,23 @@ def test_what_no_unit_can_hold_is_refused(
     code, out, err = run(capsys, *BASE, "--print", kind, *more)
     assert code in (2, 3)
     assert (out, says in err) == ("", True), err
+
+
+def test_a_user_of_another_machine_is_not_guessed_at(capsys: pytest.CaptureFixture[str]) -> None:
+    """The coldkey would be looked for in the wrong home, and be left readable."""
+    code, out, err = run(capsys, *BASE, "--print", "systemd", "--user", "nobody-of-this-name")
+    assert (code, out, "no user" in err) == (2, "", True)
+
+
+def test_an_odd_wallets_coldkey_is_hidden_under_its_own_name(capsys: pytest.CaptureFixture[str]) -> None:
+    service = unit(made(capsys, "systemd", "--wallet", "wal$x %h"))
+    assert service["InaccessiblePaths"].endswith('/.bittensor/wallets/wal$x %%h/coldkey"')
+    assert '--wallet "wal$$x %%h"' in service["ExecStart"]
+
+
+def test_an_address_may_be_found_where_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (app,) = json.loads(made(capsys, "pm2", "--port", "8091", "--external-ip", "auto:eth0"))["apps"]
+    assert app["args"][app["args"].index("--external-ip") + 1] == "auto:eth0"
 
 
 def test_a_class_and_a_wallet_are_needed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,20 @@ def test_the_files_are_whole(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert any("subnet simulate" in step.get("run", "") and "--gate" in step["run"] for step in steps)
 
 
+def test_what_to_do_next_is_typed_in_this_environment(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another environment's pip would look for subnetkit in an index."""
+    monkeypatch.setenv("PATH", str(here))
+    with pytest.raises(SystemExit):
+        main(["new", "one"])
+    assert f"  {sys.executable} -m pip install -e '.[dev]'\n  {sys.executable} -m pytest\n" in capsys.readouterr().out
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    with pytest.raises(SystemExit):
+        main(["new", "two"])
+    assert "\n  pip install -e '.[dev]'\n  pytest\n" in capsys.readouterr().out
+
+
 def test_every_template_is_used() -> None:
     folder = Path(scaffold.__file__).parent
     assert {path.name for path in folder.glob("*.tmpl")} == set(FILES.values())
