@@ -23,6 +23,7 @@ from subnet.breaker import Breakers
 from subnet.errors import DeclarationError, SubnetError
 from subnet.http_client import Disconnected, Pool, Reply, Target, request_head
 from subnet.keys import canonical_ss58, scheme_of
+from subnet.race import Race, cancel
 from subnet.receipts import HEADER_RECEIPT, Receipt
 from subnet.results import Failure, Ok, Reason, Refusal, Result, failure, refusal_of
 from subnet.streams import Opened, Stream
@@ -139,17 +140,23 @@ class Dendrite:
         try:
             yield results()
         finally:
-            await _cancel(tasks)
+            await cancel(tasks)
 
     async def first(
-        self, peers: Sequence[Neuron], request: Synapse[R], *, hedge: float, timeout: float | None = None
+        self,
+        peers: Sequence[Neuron],
+        request: Synapse[R],
+        *,
+        hedge: float,
+        timeout: float | None = None,
+        others: list[Ok[R] | Failure] | None = None,
     ) -> Ok[R] | Failure:
         """One reply, from whichever of ``peers`` gives it first.
 
         The first peer is asked; each time ``hedge`` seconds pass without a reply, or a peer fails, the next one is
         asked as well. The first Ok is the result and the others are cancelled; if all fail, the last
-        Failure is. ``timeout`` as in :meth:`query`. Raises DeclarationError for a synapse that is not declared
-        ``idempotent=True``, ValueError without peers.
+        Failure is. What other peers had given by then is appended to ``others``. ``timeout`` as in :meth:`query`.
+        Raises DeclarationError for a synapse that is not declared ``idempotent=True``, ValueError without peers.
         """
         if not peers:
             raise ValueError("first() needs a peer to ask")
@@ -160,23 +167,13 @@ class Dendrite:
                 remedy=f"Write class {packed.declared.name}(..., idempotent=True) if a second peer may be asked too.",
             )
         deadline = asyncio.get_running_loop().time() + (packed.declared.timeout if timeout is None else timeout)
-        running: set[asyncio.Task[Ok[R] | Failure]] = set()
-        waiting = list(peers)
-        try:
-            while True:
-                if waiting:
-                    running.add(asyncio.ensure_future(self._ask(waiting.pop(0), packed, deadline)))
-                done, running = await asyncio.wait(
-                    running, timeout=hedge if waiting else None, return_when=asyncio.FIRST_COMPLETED
-                )
-                results = [task.result() for task in done]
-                for result in results:
-                    if isinstance(result, Ok):
-                        return result
-                if results and not running and not waiting:
-                    return results[-1]
-        finally:
-            await _cancel(list(running))
+        race: Race[R] = Race(lambda peer: self._ask(peer, packed, deadline), peers, hedge=hedge)
+        result = await race.run()
+        await cancel(race.running)
+        if others is not None:
+            others += race.others
+        assert result is not None  # noqa: S101 - it had no end of time
+        return result
 
     def stream(
         self,
@@ -423,12 +420,6 @@ async def _take(slot: asyncio.Semaphore, deadline: float) -> None:
         return
     async with asyncio.timeout_at(deadline):
         await slot.acquire()
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _check_plain(headers: Mapping[str, str]) -> None:

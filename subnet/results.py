@@ -50,6 +50,8 @@ class Ok(Generic[R]):
     """Seconds from the first byte sent to the last one received."""
     receipt: Receipt | None
     """The miner's signature over request and reply, verified; None if receipts are off."""
+    partial: bool = False
+    """Of a user's stream: it was left before its end, so that ``value`` is what had come, and there is no receipt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,13 @@ class Racer(Protocol):
     """What races peers for one reply as well: :class:`subnet.Dendrite` does."""
 
     async def first(
-        self, peers: Sequence[Neuron], request: Synapse[R], *, hedge: float, timeout: float | None = None
+        self,
+        peers: Sequence[Neuron],
+        request: Synapse[R],
+        *,
+        hedge: float,
+        timeout: float | None = None,
+        others: list[Ok[R] | Failure] | None = None,
     ) -> Ok[R] | Failure: ...
 
 
@@ -201,14 +207,16 @@ class Validator(Actor, ABC):
         """One reply, from whichever of ``peers`` gives it first: :meth:`subnet.Dendrite.first`.
 
         The next peer is asked as well after ``hedge`` seconds without a reply; the synapse must be ``idempotent=True``.
+        The round's record takes the result, and what others had given by then.
         """
         querier = self._asks_with()
         if not isinstance(querier, Racer):
             raise RuntimeError(f"a {type(querier).__name__} can't race peers")
-        result = await querier.first(peers, request, hedge=hedge, timeout=timeout)
+        others: list[Ok[R] | Failure] = []
+        result = await querier.first(peers, request, hedge=hedge, timeout=timeout, others=others)
         journal = current_journal()
         if journal is not None:
-            hear_results(journal, [result])
+            hear_results(journal, [*others, result])
         return result
 
     @asynccontextmanager
@@ -270,8 +278,11 @@ class Validator(Actor, ABC):
     async def judge_organic(self, request: Synapse[Any], result: Ok[Any] | Failure) -> float | None:
         """What a user's request, and how a miner answered it, says of that miner; None: nothing.
 
-        Called after the user has the reply. Several requests to one miner between two rounds count as one
-        score, their mean. The value of a streamed reply is the list of its messages.
+        Called for every miner that was asked and has finished, whether the user waited for it or not: one that was
+        out-raced too is judged by the reply, or the Failure, that it gave in the whole of its time. Called after the
+        user has the reply. Several requests to one miner between two rounds count as one score, their mean. The value
+        of a streamed reply is the list of its messages; where ``result.partial``, of those that had come when the user
+        left, who chose that moment: judge what is there, not what is missing.
         """
         return None
 
@@ -387,11 +398,6 @@ class Validator(Actor, ABC):
     def use(self, querier: Querier, keeper: Keeper | None = None) -> None:
         """Say what :meth:`query` and :meth:`stream` ask with, and what :meth:`defer` keeps in; the service does."""
         self._querier, self._keeper = querier, keeper
-
-    @property
-    def races(self) -> bool:
-        """Whether :meth:`first` can be asked of what :meth:`use` was given."""
-        return isinstance(self._querier, Racer)
 
     def _asks_with(self) -> Querier:
         if self._querier is None:

@@ -164,6 +164,7 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), drain)
         await self._http.shutdown(timeout=0.05)
+        await self._organic.close()
         self._listener = self._http = None
 
     # One request, top to bottom.

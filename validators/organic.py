@@ -2,11 +2,15 @@
 
 :class:`Organic` asks the miners that ``Validator.route`` names, in its order: side by side where the synapse is
 idempotent and one is slow (hedging), else one after the other, the next only if the one before surely did not take
-the request. Each result waits in a bounded queue for ``Validator.judge_organic``; :meth:`Organic.step` judges what has
-come since the last pass and hands it to the scorebook as one round of kind ``organic``, in which a miner that
-answered several requests has one score, their mean. So no flood of requests moves a score by more than a round does.
+the request. Whoever was asked is judged by what it gives in the whole of the synapse's time: one that is overdue when
+another has replied, or the user has left, is followed to its end (:mod:`subnet.validators.stragglers`), so that
+neither hanging goes unpunished nor being second does. Each result waits in a bounded queue for
+``Validator.judge_organic``; :meth:`Organic.step` judges what has come since the last pass and hands it to the
+scorebook as one round of kind ``organic``, in which a miner that answered several requests has one score, their
+mean. So no flood of requests moves a score by more than a round does.
 
-Log events: ``organic`` (as ``round``), ``organic_unjudged`` (count, reason), ``judge_failed`` (synapse, exception).
+Log events: ``organic`` (as ``round``), ``organic_unjudged`` (count, reason), ``judge_failed`` (synapse, exception),
+and those of the stragglers.
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from subnet import codec
 from subnet.errors import Busy, HandlerFailed, HandlerTimeout, MinerFailed, StreamFailed, WireError
+from subnet.race import Race, cancel
 from subnet.results import Failure, Ok, Reason
 from subnet.store import Kind
 from subnet.synapse import Message, Synapse, declaration
@@ -31,6 +37,7 @@ from subnet.validators.base import Validator
 from subnet.validators.journal import Journal, hear_results
 from subnet.validators.sampling import everyone
 from subnet.validators.scorebook import Judgement, Scorebook, finite
+from subnet.validators.stragglers import Stragglers
 
 if TYPE_CHECKING:
     from subnet.streams import Stream
@@ -45,7 +52,24 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 JUDGED_AT_ONCE: Final = 8
 TICK: Final = 0.5
 """Seconds between two passes, at the least."""
+_ASK_LESS: Final = "Ask for less, or ask again: another miner may be quicker."
 _UNTOUCHED: Final = ("dendrite.circuit-open",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A peer's stream whose first message has come (None: it ended without any), and what closes it."""
+
+    peer: Neuron
+    began: float
+    stack: AsyncExitStack
+    messages: Stream[Any]
+    first: Message | None
+
+    def left(self, kept: Sequence[Message]) -> Ok[Any]:
+        """What a stream that is left was, of which ``kept`` had come."""
+        elapsed, ended = time.perf_counter() - self.began, self.messages.ended
+        return Ok(self.peer.uid, self.peer.hotkey, kept, elapsed, self.messages.receipt, partial=not ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +96,7 @@ class Organic:
         self.synapses = {declaration(synapse).name: synapse for synapse in validator.organic}
         self._validator, self._book, self._snapshot, self._metrics = validator, book, snapshot, metrics
         self._judges = type(validator).judge_organic is not Validator.judge_organic
+        self._stragglers = Stragglers()
         self._waiting: deque[Heard] = deque()
         self._bytes = 0
 
@@ -90,29 +115,53 @@ class Organic:
 
         ``size`` is the request's, in bytes. Raises the WireError that tells why there is no reply.
         """
-        peers = self._route(request)
-        if declaration(request).idempotent and self._validator.races:
-            result = await self._validator.first(peers, request, hedge=self._validator.organic_hedge)
-        else:
-            result = await self._in_turn(peers, request, size)
-        if not isinstance(result, Ok):
+        peers, declared = self._route(request), declaration(request)
+        race: Race[Any] = Race(
+            lambda peer: self._ask(peer, request, declared.timeout),
+            peers,
+            hedge=self._validator.organic_hedge if declared.idempotent else None,
+            again=(lambda _: True) if declared.idempotent else untouched,
+        )
+        loop = asyncio.get_running_loop()
+        result = await race.run(until=loop.time() + declared.timeout)
+        for other in race.others:
+            self._heard(request, size, other)
+        overdue = loop.time() - (0.0 if result is None else self._validator.organic_hedge)
+        await self._let_run(race, request, size, overdue)
+        if result is None:
+            raise HandlerTimeout("no miner replied in time", remedy=_ASK_LESS)
+        if isinstance(result, Failure):
             self._note(request, result, size)
             raise as_error(result)
         body = codec.encode(result.value, json=json)
         self._note(request, result, size + len(body))
         return result, body
 
-    async def _in_turn(self, peers: Sequence[Neuron], request: Synapse[Any], size: int) -> Ok[Any] | Failure:
-        """One peer after the other, until one replies, or may have acted on the request."""
-        declared = declaration(request)
-        end = time.monotonic() + declared.timeout
-        for place, peer in enumerate(peers, 1):
-            (result,) = await self._validator.query([peer], request, timeout=max(end - time.monotonic(), 0.0))
-            again = declared.idempotent or (isinstance(result, Failure) and untouched(result))
-            if isinstance(result, Ok) or not again or place == len(peers) or time.monotonic() >= end:
-                break
-            self._note(request, result, size)
+    async def _ask(self, peer: Neuron, request: Synapse[Any], timeout: float) -> Ok[Any] | Failure:
+        (result,) = await self._validator.query([peer], request, timeout=timeout)
         return result
+
+    async def _let_run(self, race: Race[Any], request: Synapse[Any], size: int, overdue: float) -> None:
+        """Follow those who were asked before ``overdue``, by the loop's clock; who had less time is let go unjudged."""
+        leave = []
+        for task, (peer, since) in race.running.items():
+            if since <= overdue and self._has_room(peer, size):
+                self._stragglers.follow(peer, task, size, partial(self._heard, request, size))
+            else:
+                leave.append(task)
+        await cancel(leave)
+
+    def _has_room(self, peer: Neuron, size: int) -> bool:
+        return self._judges and self._stragglers.has_room(peer, size)
+
+    def _heard(self, request: Synapse[Any], size: int, result: Ok[Any] | Failure) -> None:
+        """Note what a peer gave that no user was waiting for."""
+        if self._judges:
+            self._note(request, result, size + _size(result))
+
+    async def close(self) -> None:
+        """Let go of the miners that are still followed."""
+        await self._stragglers.close()
 
     @asynccontextmanager
     async def stream(self, request: Synapse[Any], *, size: int) -> AsyncGenerator[AsyncIterator[Message], None]:
@@ -122,35 +171,50 @@ class Organic:
         """
         peers = self._route(request)
         for place, peer in enumerate(peers, 1):
-            async with AsyncExitStack() as stack:
-                try:
-                    messages = await stack.enter_async_context(self._validator.stream(peer, request))
-                    first = await anext(messages, None)
-                except StreamFailed as error:
-                    self._note(request, error.failure, size)
-                    again = declaration(request).idempotent or untouched(error.failure)
-                    if not again or place == len(peers):
-                        raise as_error(error.failure) from None
-                    continue
-                relayed = self._relayed(request, peer, messages, first, size)
-                yield await stack.enter_async_context(aclosing(relayed))
+            opening = asyncio.create_task(_open(self._validator, peer, request), name="organic_stream")
+            try:
+                await asyncio.wait([opening])
+                opened = opening.result()
+            except StreamFailed as error:
+                self._note(request, error.failure, size)
+                again = declaration(request).idempotent or untouched(error.failure)
+                if not again or place == len(peers):
+                    raise as_error(error.failure) from None
+            except asyncio.CancelledError:
+                if self._has_room(peer, size):
+                    self._stragglers.follow(peer, _begun(opening), size, partial(self._heard, request, size))
+                else:
+                    await cancel([opening])
+                    if not opening.cancelled() and opening.exception() is None:
+                        await opening.result().stack.aclose()
+                raise
+            else:
+                async with opened.stack, aclosing(self._relayed(request, opened, size)) as relayed:
+                    yield relayed
                 return
 
-    async def _relayed(
-        self, request: Synapse[Any], peer: Neuron, messages: Stream[Any], first: Message | None, size: int
-    ) -> AsyncGenerator[Message, None]:
+    async def _relayed(self, request: Synapse[Any], opened: _Opened, size: int) -> AsyncGenerator[Message, None]:
         kept: list[Message] = []
+        messages, message, held = opened.messages, opened.first, 0.0
         try:
-            while first is not None:
+            while message is not None:
                 if self._judges:
-                    kept.append(first)
-                    size += len(codec.encode(first))
-                yield first
-                first = await anext(messages, None)
+                    kept.append(message)
+                    size += len(codec.encode(message))
+                given = time.perf_counter()
+                yield message
+                held += time.perf_counter() - given
+                message = await anext(messages, None)
         except StreamFailed as error:
-            self._note(request, error.failure, size)
+            # a user who reads slowly uses up the miner's time: the timeout is not the miner's then
+            ours = error.failure.reason is Reason.TIMEOUT and held > messages.elapsed / 2
+            self._note(request, opened.left(kept) if ours else error.failure, size)
             raise as_error(error.failure) from None
-        self._note(request, Ok(peer.uid, peer.hotkey, kept, messages.elapsed, messages.receipt), size)
+        except (GeneratorExit, asyncio.CancelledError):  # the user has left
+            self._note(request, opened.left(kept), size)
+            raise
+        uid, hotkey = opened.peer.uid, opened.peer.hotkey
+        self._note(request, Ok(uid, hotkey, kept, messages.elapsed, messages.receipt), size)
 
     def _route(self, request: Synapse[Any]) -> list[Neuron]:
         """Whom to ask. Raises Busy if there is nobody, HandlerFailed if the user's ``route`` raised."""
@@ -166,10 +230,12 @@ class Organic:
         return peers
 
     def _note(self, request: Synapse[Any], result: Ok[Any] | Failure, size: int) -> None:
-        """Keep a result until it is judged, if anybody judges."""
+        """Keep a result until it is judged, if anybody judges, and it says anything of the miner."""
         neuron = self._snapshot().neuron(result.hotkey)
         if not self._judges or neuron is None:
             return
+        if isinstance(result, Failure) and result.reason is Reason.TIMEOUT and not result.elapsed:
+            return  # it was never sent: all that may be asked of one address at a time was under way
         self._waiting.append(Heard(request, result, neuron.block_at_registration, size))
         self._bytes += size
         over = 0
@@ -231,6 +297,33 @@ class Organic:
             self._metrics.count("subnet_organic_unjudged_total", count)
 
 
+async def _open(validator: Validator, peer: Neuron, request: Synapse[Any]) -> _Opened:
+    """Ask a peer for a stream, up to its first message. Raises StreamFailed."""
+    began = time.perf_counter()
+    async with AsyncExitStack() as stack:
+        messages = await stack.enter_async_context(validator.stream(peer, request))
+        first = await anext(messages, None)
+        return _Opened(peer, began, stack.pop_all(), messages, first)
+
+
+async def _begun(opening: asyncio.Task[_Opened]) -> Ok[Any] | Failure:
+    """How a peer began a stream whose user left before that."""
+    try:
+        opened = await opening
+    except StreamFailed as error:
+        failed: Failure = error.failure
+        return failed
+    await opened.stack.aclose()
+    return opened.left([] if opened.first is None else [opened.first])
+
+
+def _size(result: Ok[Any] | Failure) -> int:
+    """The bytes of a reply, or of a stream's messages, encoded."""
+    if isinstance(result, Failure):
+        return 0
+    return sum(len(codec.encode(one)) for one in (result.value if isinstance(result.value, list) else [result.value]))
+
+
 def untouched(failure: Failure) -> bool:
     """Whether the peer surely did not act on the request, so that another may be asked for the same."""
     return failure.reason in (Reason.BUSY, Reason.NO_AXON) or failure.code in _UNTOUCHED
@@ -240,7 +333,7 @@ def as_error(failure: Failure) -> WireError:
     """What a user is told of a miner's failure."""
     told = f"uid {failure.uid}: {failure.reason}" + (f" ({failure.code})" if failure.code else "")
     if failure.reason is Reason.TIMEOUT:
-        return HandlerTimeout(told, remedy="Ask for less, or ask again: another miner may be quicker.")
+        return HandlerTimeout(told, remedy=_ASK_LESS)
     if failure.reason in (Reason.BUSY, Reason.NO_AXON):
         return Busy(told, retry_after=failure.retry_after or 1.0)
     return MinerFailed(told)
