@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from subnet.errors import ConfigError, NotPermitted, SubnetError, WireError
+from subnet.follower import Follower
 from subnet.health import Health
 from subnet.pulse import Pulse
-from subnet.service import Follower, Loops, Service, load, register_remedy, warn_unread
+from subnet.service import Loops, Service, load, register_remedy, warn_unread
 from subnet.types import TLS_PROTOCOL, Hotkey, Metagraph, Netuid, Neuron
 
 if TYPE_CHECKING:
@@ -119,11 +120,14 @@ class MinerService(Service):
         worker: Worker | None = None,
         loaded: bool = False,
     ) -> None:
+        super().__init__()
         self.miner, self.netuid, self.hotkey = miner, netuid, Hotkey(key.ss58_address)
         self.address = address or Address()
         self.health = health or Health()
         self.loops = Loops()
-        self.follower = Follower(chain, netuid, self.hotkey, every=miner.refresh_blocks, metrics=metrics)
+        self.follower = Follower(
+            chain, netuid, self.hotkey, every=miner.refresh_blocks, metrics=metrics, health=self.health
+        )
         self.follower.listen(self._refreshed)
         self._chain, self._key, self._limits, self._nonces_at = chain, key, limits, nonces
         self._metrics, self._worker, self._loaded = metrics, worker, loaded
@@ -145,7 +149,14 @@ class MinerService(Service):
         warn_unread(self.miner.options, type(self.miner).__name__)
         await self._serve()
         self.loops.start("metagraph", self.follower.follow)
-        pulse = Pulse(self._chain, stall=self.miner.stall, health=self.health, metrics=self._metrics)
+        pulse = Pulse(
+            self._chain,
+            stall=self.miner.stall,
+            patience=self.miner.strange,
+            health=self.health,
+            give_up=self.give_up,
+            metrics=self._metrics,
+        )
         self.loops.start("pulse", pulse.look)
         if self._metrics is not None:
             self.loops.start("metrics", self._count)

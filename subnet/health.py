@@ -21,6 +21,8 @@ class Trouble:
     reason: str
     remedy: str
     since: float
+    unready: bool = False
+    """Whether it leaves the neuron nothing to do, so that ``/ready`` says no as well."""
 
 
 class Health:
@@ -28,7 +30,7 @@ class Health:
 
     def __init__(self) -> None:
         self.ready = False
-        """Whether it does its work: from the end of loading until it drains."""
+        """Whether it is at work: from the end of loading until it drains."""
         self._troubles: dict[str, Trouble] = {}
 
     @property
@@ -36,10 +38,10 @@ class Health:
         """The oldest first."""
         return sorted(self._troubles.copy().values(), key=lambda trouble: trouble.since)
 
-    def trouble(self, name: str, reason: str, remedy: str) -> None:
+    def trouble(self, name: str, reason: str, remedy: str, *, unready: bool = False) -> None:
         """Something is wrong with the part ``name``; its last reason stands, the first one's time."""
         old = self._troubles.get(name)
-        self._troubles[name] = Trouble(name, reason, remedy, old.since if old else time.time())
+        self._troubles[name] = Trouble(name, reason, remedy, old.since if old else time.time(), unready)
 
     def well(self, name: str) -> None:
         """Nothing is wrong with it, any more or at all."""
@@ -48,11 +50,12 @@ class Health:
     def answer(self, path: str) -> tuple[int, bytes] | None:
         """HTTP status and JSON for ``/health`` (503 while there is trouble) and ``/ready`` (503 until ready)."""
         troubles = self.troubles
+        ready = self.ready and not any(trouble.unready for trouble in troubles)
         if path == "/ready":
-            good = self.ready
+            good = ready
         elif path == "/health":
             good = not troubles
         else:
             return None
-        told: dict[str, Any] = {"ok": good, "ready": self.ready, "troubles": [asdict(one) for one in troubles]}
+        told: dict[str, Any] = {"ok": good, "ready": ready, "troubles": [asdict(one) for one in troubles]}
         return (200 if good else 503), json.dumps(told).encode() + b"\n"

@@ -1,10 +1,9 @@
 """What a running miner and a running validator have in common.
 
 :class:`Actor` is the user's side: options from the command line, and what the neuron knows of its
-subnet. :class:`Follower` keeps the last metagraph snapshot fresh in the background, so that nobody
-who serves or scores waits for the chain. :class:`Loops` runs such background work: a pass that
-raises is logged and counted, and the loop goes on. :class:`ChainClient` is what both need of a
-chain, so that they run on any that has these methods.
+subnet. :mod:`subnet.follower` keeps the last metagraph snapshot fresh. :class:`Loops` runs such
+background work: a pass that raises is logged and counted, and the loop goes on. :class:`ChainClient` is
+what both need of a chain, so that they run on any that has these methods.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, Unpack, cast
 
-from subnet.errors import ChainError, ChainTimeout, ConfigError, DeclarationError, NotRegistered, SubnetError
+from subnet.errors import ConfigError, DeclarationError, SubnetError
 from subnet.threads import in_thread
-from subnet.types import Block, Hotkey, Metagraph, Netuid, Neuron, Uid
+from subnet.types import Block, Hotkey, Metagraph, Netuid, Uid
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from subnet.chain.commitments import OpenCommit, TimelockedCommit
     from subnet.chain.sending import Sending
     from subnet.chain.weights import WeightCommit
-    from subnet.telemetry import Metrics
+    from subnet.errors import WrongNetwork
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +39,6 @@ FIRST_PAUSE = 0.5
 """Seconds before a failed pass is tried again; doubles from failure to failure."""
 LONGEST_PAUSE = 10.0
 """The most seconds between two tries of a failing pass."""
-STALL_PER_BLOCK = 24.0
-"""Seconds that one block may take before the chain counts as stalled (two of the real chain's)."""
-SHORTEST_STALL = 60.0
-"""Seconds without the awaited block before the chain counts as stalled, at the least."""
-RESET_CHECK = 12.0
-"""Seconds between two looks at whether the chain was reset to an earlier block, as local ones may be."""
-_BREATH = 0.2  # seconds: a node whose state lags behind its head is not asked in a tight circle
 
 
 class ChainClient(Protocol):
@@ -56,6 +48,10 @@ class ChainClient(Protocol):
     def genesis_hash(self) -> str: ...
     @property
     def stale_for(self) -> float: ...
+    @property
+    def wrong_network(self) -> WrongNetwork | None: ...
+    @property
+    def is_pinned(self) -> bool: ...
     async def block_number(self) -> Block: ...
     async def wait_for_block(self, block: int, *, timeout: float | None = None) -> Block: ...
     async def metagraph(self, netuid: int, block: int | None = None, *, mecid: int = 0) -> Metagraph: ...
@@ -138,12 +134,14 @@ class Actor:
     netuid and metagraph are there from ``load()`` on.
     """
 
-    tunables: ClassVar[tuple[str, ...]] = ("refresh_blocks", "stall")
+    tunables: ClassVar[tuple[str, ...]] = ("refresh_blocks", "stall", "strange")
 
     refresh_blocks: int = 5
     """The metagraph is read anew after so many blocks."""
     stall: float = 120.0
     """Seconds without a new block after which the chain counts as stalled: ten of the real chain's blocks."""
+    strange: float = 60.0
+    """Seconds for which every endpoint may be another chain before the neuron ends (not with ``--genesis-hash``)."""
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         self.options: Mapping[str, str] = Options(options or {})
@@ -255,6 +253,10 @@ class Loops:
 class Service(ABC):
     """A neuron's life from start to stop."""
 
+    def __init__(self) -> None:
+        self._end: SubnetError | None = None
+        self._ends = asyncio.Event()
+
     @abstractmethod
     async def start(self) -> None:
         """At work when this returns."""
@@ -264,102 +266,19 @@ class Service(ABC):
         """End everything that :meth:`start` began; idempotent."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Start, work until ``stop`` is set, stop. Raises what :meth:`start` raises."""
+        """Start, work until ``stop`` is set, stop. Raises what :meth:`start` raises, and what it was given up for."""
         try:
             if await unless(stop, self.start()):
-                await stop.wait()
+                await unless(stop, self._ends.wait())
         finally:
             await self.stop()
+        if self._end is not None and not stop.is_set():
+            raise self._end
 
-
-class Follower:
-    """The last metagraph snapshot of a subnet, and who wants to hear of a new one.
-
-    ``metrics``, where given, carries the snapshot's block, and whether the chain answers.
-    """
-
-    def __init__(
-        self,
-        chain: ChainClient,
-        netuid: Netuid,
-        hotkey: Hotkey,
-        *,
-        every: int,
-        metrics: Metrics | None = None,
-    ) -> None:
-        self._chain, self._netuid, self._hotkey, self._every = chain, netuid, hotkey, max(1, every)
-        self._metrics = metrics
-        self._listeners: list[Callable[[Metagraph], None]] = []
-        self._snapshot: Metagraph | None = None
-
-    @property
-    def snapshot(self) -> Metagraph:
-        """The newest metagraph that was read; RuntimeError before :meth:`refresh`."""
-        if self._snapshot is None:
-            raise RuntimeError("the metagraph has not been read yet")
-        return self._snapshot
-
-    def listen(self, listener: Callable[[Metagraph], None]) -> None:
-        """Call ``listener`` with each new snapshot, on the loop."""
-        self._listeners.append(listener)
-
-    async def refresh(self) -> Metagraph:
-        """Read the metagraph now. Raises ChainError; the old snapshot stays then."""
-        try:
-            snapshot = await self._chain.metagraph(self._netuid)
-        except ChainError:
-            self._gauge("subnet_chain_reachable", 0)
-            raise
-        self._snapshot = snapshot
-        self._gauge("subnet_chain_reachable", 1)
-        self._gauge("subnet_metagraph_block", snapshot.block)
-        if self._metrics is not None:
-            self._metrics.show_neuron(snapshot.neuron(self._hotkey))
-        log.debug("metagraph", extra={"block": snapshot.block, "neurons": len(snapshot)})
-        for listener in self._listeners:
-            listener(snapshot)
-        return snapshot
-
-    async def registered(self) -> Neuron:
-        """Our own neuron, as the chain has it now. Raises NotRegistered with the command that mends it."""
-        snapshot = await self.refresh()
-        neuron = snapshot.neuron(self._hotkey)
-        if neuron is None:
-            raise NotRegistered(
-                f"{self._hotkey} has no uid on netuid {self._netuid}",
-                remedy=register_remedy(self._netuid, self._hotkey),
-            )
-        return neuron
-
-    async def follow(self) -> float:
-        """One pass of the background loop: wait for the blocks to come, then read."""
-        stall = max(SHORTEST_STALL, STALL_PER_BLOCK * self._every)
-        try:
-            await self._blocks(stall)
-        except ChainError:
-            self._gauge("subnet_chain_reachable", 0)
-            raise
-        await self.refresh()
-        return _BREATH
-
-    async def _blocks(self, stall: float) -> None:
-        """Wait for the blocks to come, or for a chain that was reset: its head is below what was read."""
-        seen, left = self.snapshot.block, stall
-        while True:
-            step = min(left, RESET_CHECK)
-            try:
-                await self._chain.wait_for_block(seen + self._every, timeout=step)
-                return
-            except ChainTimeout:
-                left -= step
-                if await self._chain.block_number() < seen:
-                    return
-                if left <= 0:
-                    raise
-
-    def _gauge(self, name: str, value: float) -> None:
-        if self._metrics is not None:
-            self._metrics.gauge(name, value)
+    def give_up(self, error: SubnetError) -> None:
+        """End the neuron: :meth:`run` stops it in order and raises ``error``; the first one counts."""
+        self._end = self._end or error
+        self._ends.set()
 
 
 async def load(actor: Actor) -> None:

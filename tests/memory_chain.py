@@ -16,7 +16,7 @@ import numpy as np
 from subnet.chain import Hyperparameters, Included, OpenCommit, TimelockedCommit, WeightCommit
 from subnet.chain.events import Event
 from subnet.chain.weights import storage_index
-from subnet.errors import ChainRefused, ChainTimeout, ChainUnreachable, ExtrinsicFailed
+from subnet.errors import ChainRefused, ChainTimeout, ChainUnreachable, ExtrinsicFailed, WrongNetwork
 from subnet.types import AxonInfo, Block, Coldkey, Hotkey, Metagraph, Netuid, Neuron, Rao, Uid
 from tests.waiting import until as until
 
@@ -90,6 +90,8 @@ class MemoryChain:
     remembers: int = 0
     genesis_hash: str = "0x" + "77" * 32
     stale_for: float = 0.0
+    wrong_network: WrongNetwork | None = None
+    is_pinned: bool = False
 
     def __post_init__(self) -> None:
         self._moved = asyncio.Event()

@@ -43,4 +43,9 @@ def test_the_page_answers_by_status() -> None:
     status, body = fetch(port, "/health")
     (told,) = json.loads(body)["troubles"]
     assert (status, told["name"], told["remedy"]) == (503, "weights", "Wait.")
+    assert fetch(port, "/ready")[0] == 200
+    health.trouble("network", "another one", "Start anew.", unready=True)
+    assert fetch(port, "/ready")[0] == 503
+    health.well("network")
+    assert fetch(port, "/ready")[0] == 200
     assert b"subnet_metagraph_block" in fetch(port, "/metrics")[1]

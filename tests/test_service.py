@@ -1,4 +1,4 @@
-"""Loops go on, the follower keeps the last snapshot, options read as what they are."""
+"""Loops go on, options read as what they are."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import threading
 import pytest
 
 from subnet import service
-from subnet.errors import ChainUnreachable, ConfigError, NotRegistered
-from subnet.service import Actor, Follower, Loops, unless, until_signalled, warn_unread
-from subnet.telemetry import Metrics
+from subnet.errors import ChainUnreachable, ConfigError
+from subnet.service import Actor, Loops, unless, until_signalled, warn_unread
 from subnet.threads import in_thread
-from subnet.types import Hotkey
-from tests.memory_chain import NETUID, MemoryChain, neuron
 from tests.waiting import until
 
 
@@ -120,51 +117,6 @@ async def test_user_code_that_exits_ends_its_pass_and_not_the_process() -> None:
     await until(lambda: passes >= 2)
     await loops.stop()
     assert loops.failures == {"work": 1}
-
-
-async def test_the_follower_refreshes_every_few_blocks_and_survives_the_chain() -> None:
-    chain = MemoryChain([neuron("5Me")])
-    metrics = Metrics(netuid=2, hotkey="5Me", role="miner")
-    follower = Follower(chain, NETUID, Hotkey("5Me"), every=3, metrics=metrics)
-    heard: list[int] = []
-    follower.listen(lambda snapshot: heard.append(snapshot.block))
-    with pytest.raises(RuntimeError):
-        _ = follower.snapshot
-    assert (await follower.registered()).hotkey == "5Me"
-    loops = Loops()
-    loops.start("metagraph", follower.follow)
-    await asyncio.sleep(0.01)
-    chain.advance(2)
-    await asyncio.sleep(0.01)
-    assert heard == [100]
-    chain.advance(1)
-    await until(lambda: heard == [100, 103])
-    chain.down = True
-    chain.advance(5)
-    await until(lambda: loops.failures["metagraph"] > 1)
-    assert follower.snapshot.block == 103
-    assert b"subnet_chain_reachable{" in metrics.render()[0]
-    chain.down = False
-    await until(lambda: heard[-1] == 108)
-    await loops.stop()
-
-
-async def test_a_stalled_chain_is_a_failure_not_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SHORTEST_STALL", 0.01)
-    monkeypatch.setattr(service, "STALL_PER_BLOCK", 0.001)
-    follower = Follower(MemoryChain([neuron("5Me")]), NETUID, Hotkey("5Me"), every=3)
-    await follower.refresh()
-    loops = Loops()
-    loops.start("metagraph", follower.follow)
-    await until(lambda: loops.failures["metagraph"] > 0)
-    await loops.stop()
-
-
-async def test_an_unregistered_hotkey_is_told_how_to_register() -> None:
-    follower = Follower(MemoryChain([neuron("5Other")]), NETUID, Hotkey("5Me"), every=3)
-    with pytest.raises(NotRegistered) as caught:
-        await follower.registered()
-    assert "subnet register --netuid 2" in caught.value.remedy
 
 
 async def test_in_thread_runs_off_the_loop_and_raises_here() -> None:

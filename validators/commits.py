@@ -75,6 +75,15 @@ class Commits:
         self.open = ledger.commits(mechanism)
         """Those that the chain has not finished with, oldest first."""
 
+    async def doubt(self, block: int) -> None:
+        """Commits that were seen in a block after this one are unseen again: the chain went back, and may hold them
+        anew, or never."""
+        for commit in self.open:
+            if commit.block is not None and commit.block > block:
+                await asyncio.to_thread(self._ledger.unsee_commit, commit.hash, Block(block))
+                self._openings.forget(commit)
+                self.open = await asyncio.to_thread(self._ledger.commits, self._mechanism)
+
     async def has_one_since(self, opens: int) -> bool:
         """Whether the chain holds a commit of ours from block ``opens`` on, whoever saw it arrive."""
         for commit in self.open:

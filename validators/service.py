@@ -8,7 +8,8 @@ back, the score is void; one that was not judged keeps its score.
 Log events: ``validating`` (round, scores), ``round`` (round, block, asked, answered, scored,
 seconds, failures: how many peers for which reason), ``round_failed`` (the same, with the
 traceback), ``no_peers``, ``score_ignored`` (uid, reason), ``score_dropped`` (hotkey, uid),
-``loop_failed``, ``stopped``, and those of the truths, the organic API and :mod:`subnet.validators.setter`.
+``loop_failed``, ``fresh_ledger`` (genesis, others: the last chains that it
+has scored on), ``stopped``, and those of the truths, the organic API and :mod:`subnet.validators.setter`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from subnet.errors import ConfigError
+from subnet.follower import Follower
 from subnet.health import Health
 from subnet.pulse import Pulse
-from subnet.service import Follower, Loops, Service, load, warn_unread
+from subnet.service import Loops, Service, load, warn_unread
 from subnet.store import Ledger, Score
 from subnet.types import Hotkey, Netuid
 from subnet.validators.rounds import Rounds
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from subnet.validators.gateway import Gate, Gateway
 
 log = logging.getLogger(__name__)
+
+FRESH: Final = "Nothing was scored on this chain so far. If one of the others is meant, correct --endpoint."
 
 
 class ValidatorService(Service):
@@ -62,10 +66,13 @@ class ValidatorService(Service):
         health: Health | None = None,
         gate: Gate | None = None,
     ) -> None:
+        super().__init__()
         self.health = health or Health()
         self.validator, self.netuid, self.hotkey = validator, netuid, Hotkey(key.ss58_address)
         self.loops = Loops()
-        self.follower = Follower(chain, netuid, self.hotkey, every=validator.refresh_blocks, metrics=metrics)
+        self.follower = Follower(
+            chain, netuid, self.hotkey, every=validator.refresh_blocks, metrics=metrics, health=self.health
+        )
         self.follower.listen(lambda snapshot: validator.attach(self.hotkey, snapshot))
         self._chain, self._key, self._path, self._querier = chain, key, path, querier
         self._metrics, self._gate = metrics, gate
@@ -92,7 +99,14 @@ class ValidatorService(Service):
         book, rounds, truths = await self.prepare()
         log.info("validating", extra={"round": book.next_round, "scores": len(self.scores)})
         self.loops.start("metagraph", self.follower.follow)
-        pulse = Pulse(self._chain, stall=self.validator.stall, health=self.health, metrics=self._metrics)
+        pulse = Pulse(
+            self._chain,
+            stall=self.validator.stall,
+            patience=self.validator.strange,
+            health=self.health,
+            give_up=self.give_up,
+            metrics=self._metrics,
+        )
         self.loops.start("pulse", pulse.look)
         for mechanism in range(self.validator.mechanisms):
             setter = self._setter(book.ledger, mechanism)
@@ -165,7 +179,7 @@ class ValidatorService(Service):
         )
 
     def _open(self) -> Ledger:
-        return Ledger(
+        ledger = Ledger(
             self._path,
             genesis_hash=self._chain.genesis_hash,
             netuid=self.netuid,
@@ -173,6 +187,10 @@ class ValidatorService(Service):
             keep_days=self.validator.keep_days,
             keep_receipts_days=self.validator.keep_receipts_days,
         )
+        others = ledger.other_chains()[:3]
+        if others and ledger.next_round() == 1:
+            log.warning("fresh_ledger", extra={"genesis": self._chain.genesis_hash, "others": others, "remedy": FRESH})
+        return ledger
 
     def _dendrite(self) -> Querier:
         from subnet.dendrite import Dendrite

@@ -9,7 +9,8 @@ of a subnet has a setter of its own.
 
 Log events, each with its ``epoch``: ``weights_set`` (block, uids, weights, extrinsic),
 ``weights_found`` (block: they were there already), ``weights_waiting`` (reason, remedy; once per
-epoch and reason), ``weights_failed`` (code, error, remedy), ``weights_missed``.
+epoch and reason), ``weights_failed`` (code, error, remedy), ``weights_missed``; and
+``chain_reset`` (block, was: the heads).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from subnet.chain.endpoints import LAG
 from subnet.errors import ChainError, ConfigError, ExtrinsicFailed
+from subnet.follower import next_block
 from subnet.health import Health
 from subnet.service import register_remedy
 from subnet.store import Score, WeightsSet
@@ -127,6 +130,7 @@ class WeightSetter:
         self._sent: tuple[int, dict[int, int]] | None = None  # the last epoch we sent for, and what
         self._told: tuple[int, str] | None = None  # the epoch and reason of the last NotNow
         self._awaited: int | None = None  # the epoch that was the next one in the last pass
+        self._highest = 0  # the head, as far as it had come
 
     async def step(self) -> float:
         """One pass: set the weights if it is time, then wait for the block to look again."""
@@ -138,10 +142,11 @@ class WeightSetter:
 
     async def _step(self) -> float:
         head = await self._chain.block_number()
+        await self._note_reset(head)
         epoch = await self._chain.next_epoch_block(self._netuid)
         if epoch is None:
             self._health.well("chain")
-            await self._chain.wait_for_block(head + _STRIDE, timeout=STALL)
+            await next_block(self._chain, head + _STRIDE, seen=head, timeout=STALL)
             return _BREATH
         self._note_missed(epoch, head)
         tempo = (await self._chain.hyperparameters(self._netuid)).tempo
@@ -155,7 +160,8 @@ class WeightSetter:
             await self._attempt(epoch, opens, head)
             target = head + 1
         self._health.well("chain")
-        await self._chain.wait_for_block(head + 1 if again else min(target, head + _STRIDE), timeout=STALL)
+        until = head + 1 if again else min(target, head + _STRIDE)
+        await next_block(self._chain, until, seen=head, timeout=STALL)
         return _BREATH
 
     async def _attempt(self, epoch: int, opens: int, head: int) -> None:
@@ -274,6 +280,18 @@ class WeightSetter:
         if not uids:
             raise NotNow("no-scores", "No miner has a score above zero yet.")
         return uids, weights
+
+    async def _note_reset(self, head: int) -> None:
+        """Forget what was in blocks that are gone, where the chain (a local one) went back to an earlier block.
+
+        By a few blocks a fork, or a node that is late, explains it; and what is forgotten, the chain is asked for.
+        """
+        was, self._highest = self._highest, max(self._highest, head)
+        await self._commits.doubt(head + LAG)
+        if head + LAG < was:
+            log.warning("chain_reset", extra={"block": head, "was": was})
+            self._highest = head
+            self._done = self._sent = self._told = self._awaited = None
 
     async def _held(self) -> dict[int, int]:
         return await held_weights(self._chain, self._netuid, self._hotkey, self._mechanism)

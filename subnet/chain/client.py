@@ -21,7 +21,7 @@ from subnet.chain.session import Session
 from subnet.chain.watch import Watch
 from subnet.chain.watch import stale_after as stale_default
 from subnet.chain.writer import Writer
-from subnet.errors import ChainTimeout
+from subnet.errors import ChainTimeout, WrongNetwork
 from subnet.types import Block
 
 _LOADING = 60.0  # seconds that decoding a full runtime's metadata may take on a slow, busy machine
@@ -99,6 +99,17 @@ class Chain(Reader, Writer):
     def stale_for(self) -> float:
         """Seconds since the head was last seen to move; looked at every ten seconds at the least."""
         return self._connection.endpoints.stale_for()
+
+    @property
+    def wrong_network(self) -> WrongNetwork | None:
+        """Why nothing is read or written any more, where every endpoint has become another chain: a local one that
+        was wiped and began anew, or an address that leads elsewhere now. None where one is still, or again, ours."""
+        return self._connection.endpoints.wrong_network()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it was connected with a ``genesis_hash``, and not to whatever answered first."""
+        return self._connection.endpoints.pinned
 
     # Blocks
 

@@ -63,6 +63,8 @@ class Endpoints:
         if genesis is not None and not _HASH.fullmatch(genesis):
             raise ConfigError(f"{genesis!r} is no genesis hash", remedy="Write it as 0x and 64 hex digits.")
         self.genesis = genesis and genesis.lower()
+        self.pinned = genesis is not None
+        """Whether the genesis was asked for, not learnt from the first endpoint that answered."""
         self.hold = hold
         """Seconds for which a head that was read before stays the measure of another endpoint."""
         self._all = {url: _Endpoint(url) for url in listed}
@@ -94,8 +96,9 @@ class Endpoints:
         return next(url for url in self._all if url in urls)
 
     def use(self, url: str) -> None:
-        """Choose an endpoint; the one before it leaves behind how far it had come."""
+        """Choose an endpoint that answered as it should; the one before it leaves behind how far it had come."""
         with self._lock:
+            self._all[url].error = None
             if url == self._chosen:
                 return
             left, self._chosen = self._all[self._chosen], url
@@ -124,6 +127,14 @@ class Endpoints:
         same = kinds.pop() if len(kinds) == 1 else None
         kind = same if same in (ChainTimeout, ChainMalformed, WrongNetwork) else ChainUnreachable
         return kind("no endpoint can be used: " + "; ".join(error.message for error in errors))
+
+    def wrong_network(self) -> WrongNetwork | None:
+        """What to say where every endpoint was last found to be another chain."""
+        with self._lock:
+            if not all(isinstance(one.error, WrongNetwork) for one in self._all.values()):
+                return None
+            verdict = self.verdict()
+        return verdict if isinstance(verdict, WrongNetwork) else None
 
     # How far they are
 

@@ -274,6 +274,16 @@ class History:
         )
         return [_commit(row) for row in reversed(rows)]
 
+    def other_chains(self) -> list[str]:
+        """Genesis hashes of the other chains for which the file has a ledger of the same validator and subnet; the one
+        that was opened last comes first."""
+        rows = self._all(
+            "SELECT other.genesis FROM ledger AS me JOIN ledger AS other USING (netuid, validator)"
+            " WHERE me.id = ? AND other.id != me.id ORDER BY other.opened DESC",
+            (self._id,),
+        )
+        return [str(row[0]) for row in rows]
+
     def notes(self) -> dict[str, str]:
         """What the engine noted for its next life, by name."""
         return dict(self._all("SELECT name, value FROM note WHERE ledger = ?", (self._id,)))

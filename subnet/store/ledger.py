@@ -304,6 +304,14 @@ class Ledger(History):
                 (block, due, outcome, self._id, hash_),
             )
 
+    def unsee_commit(self, hash_: str, head: Block) -> None:
+        """Take back that a commit was seen in a block: the chain has gone back to ``head``, and may not have it."""
+        with self._write():
+            self._db.execute(
+                "UPDATE commitment SET block = NULL, due = NULL, head = ? WHERE ledger = ? AND hash = ?",
+                (int(head), self._id, hash_),
+            )
+
     def prune(self, now: float) -> None:
         """Delete rounds, weights, receipts and closed questions that are past their age at unix time ``now``.
 

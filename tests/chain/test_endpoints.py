@@ -150,6 +150,24 @@ def test_the_verdict_names_each() -> None:
     assert isinstance(ends.verdict(), ChainTimeout)
 
 
+def test_a_network_is_wrong_where_every_endpoint_was_last_seen_to_be_another(clock: Clock) -> None:
+    ends = Endpoints([A, B])
+    assert ends.wrong_network() is None
+    ends.failed(A, WrongNetwork("a is another"))
+    assert ends.wrong_network() is None
+    ends.failed(B, WrongNetwork("b is another"))
+    told = ends.wrong_network()
+    assert told is not None
+    assert "a is another; b is another" in told.message
+    ends.failed(B, ChainUnreachable("b is gone"))
+    assert ends.wrong_network() is None
+    ends.failed(B, WrongNetwork("b is another"))
+    ends.use(A)
+    assert ends.wrong_network() is None
+    assert not ends.pinned
+    assert Endpoints(A, "0x" + "ab" * 32).pinned
+
+
 def test_what_was_read_before_holds_for_the_next_one_but_not_for_ever(clock: Clock) -> None:
     ends = Endpoints([A, B])
     ends.saw(A, 100)

@@ -302,6 +302,15 @@ def test_weights_are_kept_once_each_in_order(tmp_path: Path) -> None:
         assert book.weights(limit=1) == [second]
 
 
+def test_other_chains_are_those_of_the_same_validator_and_subnet(tmp_path: Path) -> None:
+    for genesis, netuid, validator in (("0x1", 1, "5A"), ("0x2", 1, "5A"), ("0x3", 2, "5A"), ("0x4", 1, "5B")):
+        Ledger(
+            tmp_path / "v", genesis_hash=genesis, netuid=Netuid(netuid), validator=Hotkey(validator), durable=False
+        ).close()
+    with Ledger(tmp_path / "v", genesis_hash="0x5", netuid=Netuid(1), validator=Hotkey("5A"), durable=False) as ledger:
+        assert ledger.other_chains() == ["0x2", "0x1"]
+
+
 def test_another_chain_subnet_or_validator_inherits_nothing(tmp_path: Path) -> None:
     path = tmp_path / "v"
     with ledger(path) as book:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from subnet import service
+from subnet import follower, service
 from subnet.validators import rounds, truths
 from tests.memory_chain import MemoryChain, neuron
 from tests.validators.bench import ME, Bench
@@ -17,7 +17,7 @@ from tests.validators.bench import ME, Bench
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(service, "LONGEST_PAUSE", 0.01)
-    monkeypatch.setattr(service, "_BREATH", 0.001)
+    monkeypatch.setattr(follower, "_BREATH", 0.001)
     monkeypatch.setattr(rounds, "IDLE", 0.001)
     monkeypatch.setattr(rounds, "GRACE", 0.05)
     monkeypatch.setattr(truths, "TICK", 0.001)

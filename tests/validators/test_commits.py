@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from subnet import follower
 from subnet import service as shared
 from subnet.chain import Included, WeightCommit
 from subnet.errors import ChainTimeout, ChainUnreachable, ConfigError, ExtrinsicFailed
@@ -423,6 +424,30 @@ async def test_one_of_a_former_epoch_that_was_opened_is_not_lost(sealing: Bench,
     sealing.start()
     await until(lambda: sealing.setter.counts["ok"] == 1)
     assert sealing.setter.counts["missed"] == 0
+
+
+async def test_a_chain_that_was_reset_is_committed_to_anew(
+    bench: Bench, chain: MemoryChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "RESET_CHECK", 0.001)
+    bench.start()
+    await bench.at(105)
+    await until(lambda: bench.setter.counts["committed"] == 1)
+    chain.head, chain.last_epoch = 40, 40  # as from a snapshot: the commit is gone
+    chain.commits.clear()
+    chain.change(1, last_update=1)
+    await bench.at(44)
+    await until(lambda: bench.setter.counts["committed"] == 2)
+    await bench.at(50)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    (second,) = bench.ledger.commits(ended=True)  # type: ignore[attr-defined]
+    assert (second.block, second.outcome) == (44, "revealed")
+    (first,) = bench.ledger.commits()  # type: ignore[attr-defined]
+    assert (first.block, first.due) == (None, None)
+    await bench.at(53 + commits_module.LANDS_WITHIN)
+    outcomes = {one.hash: one.outcome for one in bench.ledger.commits(ended=True)}  # type: ignore[attr-defined]
+    assert outcomes[first.hash] == "never-landed"
+    assert "missed" not in bench.setter.counts
 
 
 def test_an_unknown_form_is_refused(chain: MemoryChain, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from subnet import follower
 from subnet import service as shared
 from subnet.chain import Included
 from subnet.errors import ChainTimeout, ConfigError, ExtrinsicFailed
@@ -327,6 +328,37 @@ async def test_an_outage_beyond_the_tempo_is_a_missed_one_and_the_next_has_weigh
     await until(lambda: bench.setter.counts["ok"] == 1)
     assert bench.health.troubles == []
     assert bench.chain.named("set_weights") == [([3], [65535], 0)]
+
+
+async def test_a_chain_that_was_reset_gets_weights_in_its_first_window(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(follower, "RESET_CHECK", 0.001)
+    bench.start()
+    await bench.at(105)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    bench.chain.head, bench.chain.last_epoch = 40, 40  # as from a snapshot: the weights are gone
+    bench.chain.rows.clear()
+    bench.chain.change(1, last_update=1)
+    await bench.at(104)
+    await until(lambda: bench.setter.counts["ok"] == 8)  # 44, 54, ..., 104: the same epoch's once more
+    (reset,) = events(caplog, "chain_reset")
+    assert (reset.block, reset.was) == (40, 105)
+    assert bench.setter.counts == {"ok": 8}
+    assert bench.loops.failures == {}
+
+
+async def test_a_head_that_is_a_little_late_is_no_reset(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(follower, "RESET_CHECK", 0.001)
+    bench.start()
+    await bench.at(106)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    bench.chain.head = 103
+    await bench.at(109)
+    assert bench.setter.counts == {"ok": 1}
+    assert events(caplog, "chain_reset") == []
 
 
 async def test_an_epoch_that_an_owner_moved_is_not_a_missed_one(bench: Bench) -> None:
