@@ -22,7 +22,7 @@
     │   ├── BadTensor         422       ├── Busy              503
     │   ├── SlowRequest       408       ├── HandlerFailed     500
     │   ├── WrongMethod       405       ├── HandlerTimeout    504
-    │   ├── MinerFailed       502
+    │   ├── MinerFailed       502       ├── TooMuch           422
     │   └── AuthError         401
     │       ├── MalformedAuth 401       ├── WrongReceiver     421
     │       ├── StaleRequest  401       ├── ReplayedRequest   409
@@ -270,6 +270,14 @@ class Busy(WireError):
     code = "wire.busy"
     status = 503
     remedy = "Wait for the time in Retry-After, or ask another miner."
+
+
+class TooMuch(WireError):
+    """The request asks for more than this miner can do for any caller: more tokens than its model's context holds."""
+
+    code = "wire.too-much"
+    status = 422
+    remedy = "Ask for less in one request; the message says how much fits."
 
 
 class HandlerFailed(WireError):

@@ -16,7 +16,7 @@ from types import coroutine
 from typing import Any, Final
 
 from subnet.admission import Limits
-from subnet.errors import Busy, HandlerFailed, HandlerTimeout, NotPermitted, RateLimited, WireError
+from subnet.errors import Busy, HandlerFailed, HandlerTimeout, NotPermitted, RateLimited, TooMuch, WireError
 from subnet.routes import Route
 from subnet.slots import Slots
 from subnet.synapse import Message, Synapse, check_reply
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 CLOSING: Final = 5.0
 """Seconds that a stream's generator has to clean up after its caller has gone."""
+REFUSALS: Final = (NotPermitted, RateLimited, Busy, TooMuch)
+"""What a handler may raise on purpose, for its caller to hear."""
 _DONE: Final = object()
 _USER_CODE: Final = (Exception, SystemExit, asyncio.CancelledError)
 """What a handler may raise; it must not take us along."""
@@ -53,7 +55,7 @@ class Workers:
         The higher the ``priority``, the sooner it gets a slot where all are taken.
 
         Raises Busy, HandlerTimeout, HandlerFailed, and what a handler may refuse with on purpose
-        (NotPermitted, RateLimited, Busy).
+        (REFUSALS).
         """
         limit = asyncio.timeout(found.declared.timeout)
         try:
@@ -199,7 +201,7 @@ def _rest(call: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any,
 def _told(error: BaseException, found: Route, limit: asyncio.Timeout) -> BaseException:
     """What the caller hears of a handler that raised."""
     name = found.declared.name
-    if isinstance(error, (NotPermitted, RateLimited, Busy)):
+    if isinstance(error, REFUSALS):
         return error
     if isinstance(error, asyncio.CancelledError) and _being_cancelled():
         return error

@@ -20,7 +20,7 @@ import numpy as np
 
 from subnet.errors import BackendFailed, Busy, ConfigError, MissingExtra
 from subnet.miners.backends.base import GREEDY, Backend, Classes, Sampling, Vectors
-from subnet.miners.backends.decoding import Job, bare_settings, generate_batch
+from subnet.miners.backends.decoding import Job, bare_settings, generate_batch, prompt_tokens, room_of
 from subnet.miners.backends.functions import all_of
 from subnet.miners.batches import Batches
 
@@ -73,14 +73,13 @@ class TransformersBackend(Backend):
         """The weights' type, as torch names it."""
         return str(self.model.dtype).removeprefix("torch.")
 
-    async def generate(self, prompt: str, sampling: Sampling = GREEDY) -> str:
-        return await self._ask(Job(prompt, sampling))
-
     async def stream(self, prompt: str, sampling: Sampling = GREEDY) -> AsyncGenerator[str, None]:
+        """Raises TooMuch where ``max_tokens`` are as many as the context or more; a prompt is cut from the left to what
+        they leave."""
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
-        def send(piece: str) -> None:
+        def send(piece: str | None) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
@@ -89,7 +88,8 @@ class TransformersBackend(Backend):
         try:
             while (piece := await pieces.get()) is not None:
                 yield piece
-            await asked
+            if asked.done():  # else the text is whole, and its batch goes on for others
+                await asked
         finally:
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
@@ -113,10 +113,10 @@ class TransformersBackend(Backend):
         """
         import torch
 
-        before = self.tokens(prompt)
+        before = prompt_tokens(self.tokenizer, prompt)
         ids = [*before, *tokens]
-        if not before or len(ids) > self.context:
-            raise BackendFailed(f"{len(before)} tokens of a prompt and {len(tokens)} more: 1 to {self.context} fit")
+        if len(ids) > self.context:
+            raise BackendFailed(f"{len(before)} tokens of a prompt and {len(tokens)} more: {self.context} fit")
         with torch.inference_mode():
             logits = self.model(input_ids=torch.tensor([ids], device=self.device)).logits[0]
             rows = logits[len(before) - 1 : -1].double().log_softmax(-1)
@@ -134,6 +134,7 @@ class TransformersBackend(Backend):
     async def _ask(self, job: Job) -> str:
         if self.task != "generate":
             raise self._lacks("generate text")
+        room_of(job.sampling, self.context)
         self._admit(1, self._jobs)
         try:
             return await self._jobs.ask(job)

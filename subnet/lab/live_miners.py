@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from subnet import auth
-from subnet.errors import Busy, HandlerFailed, HandlerTimeout, NotPermitted, RateLimited, SubnetError, WireError
+from subnet.errors import HandlerFailed, HandlerTimeout, NotPermitted, SubnetError, WireError
 from subnet.lab import rules
 from subnet.lab.clock import Clock
 from subnet.lab.live_actors import LiveActor, Question
@@ -19,6 +19,7 @@ from subnet.lab.voting import Group
 from subnet.routes import Route, route
 from subnet.synapse import Message, Synapse, check_reply, declaration
 from subnet.types import Hotkey, Uid
+from subnet.workers import REFUSALS
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -112,7 +113,7 @@ class MinerSeat:
                     reply, slept = traffic.clock.charge(lambda: found.handler(*arguments))
                     await asyncio.sleep(slept)
             check_reply(request, reply)
-        except (NotPermitted, RateLimited, Busy):
+        except REFUSALS:
             raise
         except (Exception, SystemExit) as error:  # user code may raise anything
             if isinstance(error, TimeoutError) and limit.expired():
@@ -199,7 +200,7 @@ async def _steps(found: Route, arguments: tuple[Any, ...], clock: Clock) -> Asyn
             if message is None:
                 return
             yield message
-    except (NotPermitted, RateLimited, Busy):
+    except REFUSALS:
         raise
     except Exception as error:  # user code may raise anything
         raise HandlerFailed("the handler failed") from error

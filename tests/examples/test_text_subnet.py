@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
 import pytest
 
+from subnet.auth import Caller
 from subnet.axon import Axon
 from subnet.dendrite import Dendrite
+from subnet.errors import TooMuch
+from subnet.examples.text.judge import z_score
 from subnet.examples.text.miner import CannedMiner, SmallerModelMiner, TextMiner
-from subnet.examples.text.models import held_out, text, training_text
+from subnet.examples.text.models import CONTEXT, held_out, text, training_text
+from subnet.examples.text.protocol import Continue
 from subnet.examples.text.validator import TextValidator
 from subnet.keys import load_key
 from subnet.miners import Miner
@@ -23,12 +29,20 @@ def test_prompts_come_from_text_that_the_models_have_not_seen() -> None:
     assert text().isascii()
 
 
+needs_models = pytest.mark.skipif(find_spec("transformers") is None, reason="the extra torch is not installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Models are trained once, in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUBNET_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("transformers") is None, reason="the extra torch is not installed")
-async def test_the_honest_miner_is_paid_and_the_two_that_save_on_the_model_are_not(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SUBNET_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+@needs_models
+async def test_the_honest_miner_is_paid_and_the_two_that_save_on_the_model_are_not() -> None:
     validator = TextValidator({"seed": "3"})
     validator.load()
     miners: list[Miner] = [TextMiner(), SmallerModelMiner(), CannedMiner()]
@@ -47,3 +61,29 @@ async def test_the_honest_miner_is_paid_and_the_two_that_save_on_the_model_are_n
         validator.use(dendrite)
         scores = await validator.round(peers)
     assert scores[Uid(0)] > 20 * max(scores[Uid(1)], scores[Uid(2)], 1e-9)
+
+
+@pytest.mark.slow
+@needs_models
+@pytest.mark.parametrize("tokens", [255, 1024])
+async def test_an_honest_miner_stays_honest_beside_callers_who_ask_for_all_that_the_protocol_allows(
+    tokens: int,
+) -> None:
+    """They share its batches; whoever cut their prompts for such a request made their text another's: z was 5 to 8."""
+    validator, miner = TextValidator({"seed": "3"}), TextMiner({"max_batch": "31"})
+    validator.load()
+    miner.load()
+    caller = Caller(Hotkey(""), 0, "")
+
+    async def said(prompt: str, tokens: int) -> str:
+        return "".join([piece.text async for piece in miner.go_on(Continue(prompt=prompt, tokens=tokens), caller)])
+
+    prompts = [validator._prompt() for _ in range(30)]
+    greedy, *texts = await asyncio.gather(
+        said("x", tokens), *[said(prompt, 4) for prompt in prompts], return_exceptions=True
+    )
+    assert isinstance(greedy, TooMuch) if tokens > CONTEXT else len(greedy) == tokens
+    found = [validator._evidence(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+    assert sum(one.tokens for one in found) == 30 * 4
+    assert abs(z_score(found)) < 5  # one honest run in two million is further out
+    await miner.close()

@@ -18,7 +18,7 @@ from subnet import codec
 from subnet.admission import Limits
 from subnet.axon import Axon
 from subnet.dendrite import Dendrite, Reason
-from subnet.errors import Busy, DeclarationError, NotPermitted, StreamFailed
+from subnet.errors import Busy, DeclarationError, NotPermitted, StreamFailed, TooMuch
 from subnet.frames import CHUNK, CONTENT_TYPE, END, ERROR, frame
 from subnet.receipts import Receipt
 from subnet.routes import route
@@ -117,6 +117,8 @@ async def test_a_refusal_before_the_first_message_is_an_ordinary_one(dendrite: D
     async def generate(request: Generate) -> AsyncIterator[Token]:
         if request.count == 1:
             raise Busy("later", retry_after=7)
+        if request.count == 2:
+            raise TooMuch("9 tokens at most")
         raise NotPermitted("not you")
         yield Token(text="")
 
@@ -127,6 +129,9 @@ async def test_a_refusal_before_the_first_message_is_an_ordinary_one(dendrite: D
     with pytest.raises(StreamFailed) as busy:
         await read(dendrite, peer, Generate(count=1))
     assert (busy.value.failure.reason, busy.value.failure.retry_after) == (Reason.BUSY, 7.0)
+    with pytest.raises(StreamFailed, match="9 tokens at most") as too_much:
+        await read(dendrite, peer, Generate(count=2))
+    assert (too_much.value.failure.reason, too_much.value.failure.code) == (Reason.REFUSED, "wire.too-much")
 
 
 async def test_an_error_half_way_ends_it_and_what_came_before_stands(dendrite: Dendrite, serve: Serve) -> None:

@@ -13,52 +13,30 @@ import pytest
 
 from subnet.errors import BackendFailed, Busy, ConfigError
 from subnet.miners.backends import Sampling, TransformersBackend
+from tests.miners.backends.tiny import CONTEXT, config, devices, one_thread, save_model
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-CONTEXT = 64
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def config(vocabulary: int) -> Any:
-    return transformers.LlamaConfig(
-        vocab_size=vocabulary, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=CONTEXT, bos_token_id=None, eos_token_id=1, pad_token_id=0, num_labels=3,
-    )  # fmt: skip
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of bytes, with <eos>; its checkpoint asks for a sampling of its own, which must not matter."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    vocabulary = {one: place for place, one in enumerate(["<pad>", "<eos>", *sorted(split.alphabet())])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer, tokenizer.decoder = split, decoders.ByteLevel()
-    made = tmp_path_factory.mktemp("model")
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", model_max_length=CONTEXT
-    ).save_pretrained(made)
-    torch.manual_seed(5)
-    model = transformers.LlamaForCausalLM(config(len(vocabulary)))
-    with torch.no_grad():
-        model.lm_head.weight *= 20  # sharp, so that greedy continuations don't hang on rounding
-    model.generation_config.repetition_penalty = 1.7
-    model.save_pretrained(made)
-    return made
+    return save_model(tmp_path_factory.mktemp("model"))
 
 
-async def test_a_continuation_is_the_same_whole_streamed_alone_or_in_a_batch(folder: Path) -> None:
-    backend = TransformersBackend(folder, max_batch=4, max_wait=0.05)
+@pytest.fixture(params=devices())
+def device(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def test_a_continuation_is_the_same_whole_streamed_alone_or_in_a_batch(folder: Path, device: str) -> None:
+    backend = TransformersBackend(folder, device=device, max_batch=4, max_wait=0.05)
     prompts, sampling = ["a", "some longer prompt", "héé"], Sampling(max_tokens=12)
     alone = [await backend.generate(prompt, sampling) for prompt in prompts]
     assert await asyncio.gather(*[backend.generate(prompt, sampling) for prompt in prompts]) == alone
@@ -68,12 +46,14 @@ async def test_a_continuation_is_the_same_whole_streamed_alone_or_in_a_batch(fol
     await backend.close()
 
 
-async def test_greedy_text_is_what_the_model_finds_likeliest_whatever_its_checkpoint_asks_for(folder: Path) -> None:
-    backend = TransformersBackend(folder)
+async def test_greedy_text_is_what_the_model_finds_likeliest_whatever_its_checkpoint_asks_for(
+    folder: Path, device: str
+) -> None:
+    backend = TransformersBackend(folder, device=device)
     model = backend.model
     ids = backend.tokens("abc")
     for _ in range(10):
-        logits = model(input_ids=torch.tensor([ids])).logits[0, -1]
+        logits = model(input_ids=torch.tensor([ids], device=device)).logits[0, -1]
         logits[1] = -torch.inf
         ids.append(int(logits.argmax()))
     wanted = backend.tokenizer.decode(ids[3:])
@@ -85,8 +65,8 @@ async def test_greedy_text_is_what_the_model_finds_likeliest_whatever_its_checkp
         backend.log_probabilities("abc", ids[3:] * 10)
 
 
-async def test_a_seed_draws_the_same_beside_other_requests(folder: Path) -> None:
-    backend = TransformersBackend(folder, max_batch=4, max_wait=0.05)
+async def test_a_seed_draws_the_same_beside_other_requests(folder: Path, device: str) -> None:
+    backend = TransformersBackend(folder, device=device, max_batch=4, max_wait=0.05)
     drawn = [Sampling(max_tokens=10, temperature=1.5, top_p=0.9, seed=seed) for seed in (1, 2)]
     alone = [await backend.generate("q", one) for one in drawn]
     both = await asyncio.gather(*[backend.generate("q", one) for one in (*drawn, Sampling(max_tokens=30))])
@@ -94,8 +74,8 @@ async def test_a_seed_draws_the_same_beside_other_requests(folder: Path) -> None
     assert alone[0] != alone[1]
 
 
-async def test_text_ends_at_a_stop_and_a_long_prompt_is_cut_from_the_left(folder: Path) -> None:
-    backend = TransformersBackend(folder)
+async def test_text_ends_at_a_stop_and_a_long_prompt_is_cut_from_the_left(folder: Path, device: str) -> None:
+    backend = TransformersBackend(folder, device=device)
     whole = await backend.generate("abc", Sampling(max_tokens=20))
     stop = whole[4:6]
     assert await backend.generate("abc", Sampling(max_tokens=20, stop=(stop,))) == whole[: whole.index(stop)]
@@ -104,19 +84,19 @@ async def test_text_ends_at_a_stop_and_a_long_prompt_is_cut_from_the_left(folder
     )
     assert long == await backend.generate("y" * (CONTEXT - 8), Sampling(max_tokens=8))
     assert isinstance(short, str)
-    assert isinstance(await backend.generate("abc", Sampling(max_tokens=10_000, ignore_eos=True)), str)
+    assert isinstance(await backend.generate("abc", Sampling(max_tokens=CONTEXT - 1, ignore_eos=True)), str)
 
 
-async def test_a_caller_who_leaves_ends_its_row(folder: Path) -> None:
-    backend = TransformersBackend(folder)
+async def test_a_caller_who_leaves_ends_its_row(folder: Path, device: str) -> None:
+    backend = TransformersBackend(folder, device=device)
     async with aclosing(backend.stream("abc", Sampling(max_tokens=60, ignore_eos=True))) as pieces:
         async for _ in pieces:
             break
     assert await backend.generate("abc", Sampling(max_tokens=2)) is not None
 
 
-async def test_embeddings_have_length_one_and_padding_changes_nothing(folder: Path) -> None:
-    backend = TransformersBackend(folder, task="embed", max_wait=0.05)
+async def test_embeddings_have_length_one_and_padding_changes_nothing(folder: Path, device: str) -> None:
+    backend = TransformersBackend(folder, device=device, task="embed", max_wait=0.05)
     alone = await backend.embed(["short"])
     both = await backend.embed(["short", "a good deal longer"])
     np.testing.assert_allclose(both[0], alone[0], atol=1e-5)
@@ -128,13 +108,13 @@ async def test_embeddings_have_length_one_and_padding_changes_nothing(folder: Pa
         await backend.embed(["a"] * 300)
 
 
-async def test_classes_are_probabilities_by_label(folder: Path, tmp_path: Path) -> None:
+async def test_classes_are_probabilities_by_label(folder: Path, tmp_path: Path, device: str) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     tokenizer.save_pretrained(tmp_path)
     made = config(len(tokenizer))
     made.id2label = {0: "good", 1: "bad", 2: "odd"}
     transformers.LlamaForSequenceClassification(made).save_pretrained(tmp_path)
-    backend = TransformersBackend(tmp_path, task="classify", dtype="bfloat16", device="cpu")
+    backend = TransformersBackend(tmp_path, task="classify", dtype="bfloat16", device=device)
     assert backend.dtype == "bfloat16"
     (found,) = await backend.classify(["text"])
     assert found.keys() == {"good", "bad", "odd"}
