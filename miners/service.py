@@ -25,8 +25,9 @@ from subnet.errors import ConfigError, NotPermitted, SubnetError, WireError
 from subnet.follower import Follower
 from subnet.health import Health
 from subnet.pulse import Pulse
-from subnet.service import Loops, Service, load, register_remedy, warn_unread
-from subnet.types import TLS_PROTOCOL, Hotkey, Metagraph, Netuid, Neuron
+from subnet.registration import Registration
+from subnet.service import Loops, Service, load, warn_unread
+from subnet.types import TLS_PROTOCOL, Hotkey, Netuid, Neuron
 
 if TYPE_CHECKING:
     from substrateinterface import Keypair
@@ -124,17 +125,17 @@ class MinerService(Service):
         self.miner, self.netuid, self.hotkey = miner, netuid, Hotkey(key.ss58_address)
         self.address = address or Address()
         self.health = health or Health()
-        self.loops = Loops()
+        self.loops = Loops(self.health, metrics)
         self.follower = Follower(
             chain, netuid, self.hotkey, every=miner.refresh_blocks, metrics=metrics, health=self.health
         )
-        self.follower.listen(self._refreshed)
+        self.follower.listen(lambda snapshot: self.miner.attach(self.hotkey, snapshot))
+        self.follower.listen(Registration(netuid, self.hotkey, self.health).look)
         self._chain, self._key, self._limits, self._nonces_at = chain, key, limits, nonces
         self._metrics, self._worker, self._loaded = metrics, worker, loaded
         self._counted: Counter[str] = Counter()
         self._axon: Axon | None = None
         self._nonces: NonceTable | None = None
-        self._registered = True
         self._swapping, self._reloads_wanted = asyncio.Lock(), 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -329,17 +330,6 @@ class MinerService(Service):
         log.info("served", extra={"ip": ip, "port": port, "block": included.block})
         await self.follower.refresh()
         return _CHECK_S
-
-    def _refreshed(self, snapshot: Metagraph) -> None:
-        self.miner.attach(self.hotkey, snapshot)
-        registered = snapshot.uid_of(self.hotkey) is not None
-        if not registered and self._registered:
-            remedy = register_remedy(self.netuid, self.hotkey)
-            log.error("deregistered", extra={"block": snapshot.block, "remedy": remedy})
-            self.health.trouble("registration", "this hotkey has no uid any more", remedy)
-        elif registered:
-            self.health.well("registration")
-        self._registered = registered
 
 
 def _announced(neuron: Neuron) -> tuple[str, int, bytes | None] | None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
+
+IN_A_ROW: Final = 3
+"""Failures in a row that are a trouble; what fails once or twice is tried again, and that is all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +62,21 @@ class Health:
             return None
         told: dict[str, Any] = {"ok": good, "ready": ready, "troubles": [asdict(one) for one in troubles]}
         return (200 if good else 503), json.dumps(told).encode() + b"\n"
+
+
+class Streak:
+    """Failures in a row of the part ``name``: a trouble from the third on, until it goes well once."""
+
+    def __init__(self, health: Health, name: str) -> None:
+        self._health, self._name, self._length = health, name, 0
+
+    def failed(self, reason: str, remedy: str) -> None:
+        """It failed, once more."""
+        self._length += 1
+        if self._length >= IN_A_ROW:
+            self._health.trouble(self._name, f"{self._length} in a row failed: {reason}", remedy)
+
+    def passed(self) -> None:
+        """It went well."""
+        self._length = 0
+        self._health.well(self._name)

@@ -18,7 +18,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, Unpack, cast
 
-from subnet.errors import ConfigError, DeclarationError, SubnetError
+from subnet.errors import ChainError, ConfigError, DeclarationError, SubnetError
+from subnet.health import Health, Streak
 from subnet.threads import in_thread
 from subnet.types import Block, Hotkey, Metagraph, Netuid, Uid
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from subnet.chain.commitments import OpenCommit, TimelockedCommit
     from subnet.chain.sending import Sending
     from subnet.chain.weights import WeightCommit
+    from subnet.telemetry import Metrics
     from subnet.errors import WrongNetwork
 
 log = logging.getLogger(__name__)
@@ -200,16 +202,20 @@ class Loops:
 
     A pass is ``async def`` and returns the seconds to wait before the next one. When it raises,
     the error is logged (with a traceback unless it is a SubnetError, whose remedy says enough),
-    counted in ``failures`` by the loop's name, and tried again after a pause that doubles up to
-    LONGEST_PAUSE seconds.
+    counted in ``failures`` (and on ``metrics``) by the loop's name, and tried again after a pause that
+    doubles up to LONGEST_PAUSE seconds. ``health`` hears of a loop whose passes fail again and again, as
+    ``loop NAME``; not of a chain that is away, which Pulse tells of.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, health: Health | None = None, metrics: Metrics | None = None) -> None:
         self.failures: Counter[str] = Counter()
+        self._health, self._metrics = health or Health(), metrics
+        self._streaks: dict[str, Streak] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, name: str, one_pass: Callable[[], Awaitable[float]]) -> None:
         """Run ``one_pass`` again and again until :meth:`stop`."""
+        self._streaks.setdefault(name, Streak(self._health, f"loop {name}"))
         self._tasks.append(asyncio.create_task(self._run(name, one_pass), name=name))
 
     async def stop(self) -> None:
@@ -225,6 +231,7 @@ class Loops:
             try:
                 pause: float = await one_pass()
                 in_a_row = 0
+                self._streaks[name].passed()
             except Exception as error:
                 pause = self._failed(name, in_a_row, error)
                 in_a_row += 1
@@ -240,6 +247,8 @@ class Loops:
 
     def _failed(self, name: str, in_a_row: int, error: BaseException) -> float:
         self.failures[name] += 1
+        if self._metrics is not None:
+            self._metrics.count("subnet_loop_failures_total", loop=name)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(in_a_row, 10)) * random.uniform(0.75, 1.25)
         about = {"loop": name, "failures": self.failures[name], "retry_s": round(pause, 2)}
         if isinstance(error, SubnetError):
@@ -247,7 +256,16 @@ class Loops:
             log.warning("loop_failed", extra=about | told)
         else:
             log.error("loop_failed", extra=about, exc_info=error)
+        if not isinstance(error, ChainError):
+            self._streaks[name].failed(*_said(error))
         return float(pause)
+
+
+def _said(error: BaseException) -> tuple[str, str]:
+    """What health is told of an error: what happened, and what would mend it."""
+    if isinstance(error, SubnetError):
+        return error.message, error.remedy
+    return f"{type(error).__name__}: {error}", "The log has the traceback, at loop_failed."
 
 
 class Service(ABC):

@@ -110,12 +110,19 @@ class Metric(NamedTuple):
 METRICS = {
     "subnet_rounds_total": Metric("counter", "Scoring rounds, by outcome (ok, failed).", ("outcome",)),
     "subnet_weights_set_total": Metric(
-        "counter", "Attempts to set weights, by outcome (ok, failed, unseen, missed, committed).", ("outcome",)
+        "counter",
+        "What became of weights: ok, committed, failed, timeout, unseen, reveal-failed; missed: an epoch without them.",
+        ("outcome", "mechanism"),
+    ),
+    "subnet_epochs_without_weights_total": Metric(
+        "counter", "Epochs that ran without this validator's weights, by reason.", ("reason", "mechanism")
     ),
     "subnet_round_asked": Metric("gauge", "Miners that the last round asked."),
     "subnet_round_answered": Metric("gauge", "Miners that answered it."),
     "subnet_round_seconds": Metric("gauge", "How long the last round took, in seconds."),
-    "subnet_score": Metric("gauge", "A peer's moving score, 0 to 1.", ("peer",)),
+    "subnet_score": Metric(
+        "gauge", "A peer's moving score: any finite number, weights go by what is above 0.", ("peer",)
+    ),
     "subnet_metagraph_block": Metric("gauge", "The block of the metagraph in use."),
     "subnet_registered": Metric("gauge", "1 while the neuron has a uid, 0 while it has none."),
     "subnet_stake_alpha": Metric("gauge", "The neuron's own stake on the chain, in alpha."),
@@ -129,6 +136,7 @@ METRICS = {
     ),
     "subnet_organic_unjudged_total": Metric("counter", "Users' requests whose results were not judged."),
     "subnet_requests_in_flight": Metric("gauge", "Requests being received or answered right now."),
+    "subnet_loop_failures_total": Metric("counter", "Passes of a background loop that ended in an error.", ("loop",)),
     "subnet_chain_reachable": Metric("gauge", "1 while the chain answers, 0 while it does not."),
     "subnet_chain_stale_seconds": Metric("gauge", "Since the chain's head was last seen to move."),
 }

@@ -11,8 +11,10 @@ import threading
 import pytest
 
 from subnet import service
-from subnet.errors import ChainUnreachable, ConfigError
+from subnet.errors import ChainUnreachable, ConfigError, StoreError
+from subnet.health import IN_A_ROW, Health
 from subnet.service import Actor, Loops, unless, until_signalled, warn_unread
+from subnet.telemetry import Metrics
 from subnet.threads import in_thread
 from tests.waiting import until
 
@@ -89,6 +91,29 @@ async def test_a_loop_goes_on_after_any_exception(caplog: pytest.LogCaptureFixtu
     assert second.exc_info is None
     assert second.remedy == ChainUnreachable.remedy  # type: ignore[attr-defined]
     assert third.getMessage() == "loop_failed"
+
+
+async def test_health_hears_of_a_loop_that_goes_on_failing_until_a_pass_is_well() -> None:
+    health, metrics, broken = Health(), Metrics(netuid=2, hotkey="5Me", role="validator"), [True]
+
+    async def one_pass() -> float:
+        if broken:
+            raise StoreError("the disk is full", remedy="Make room.")
+        return 0.001
+
+    async def away() -> float:
+        raise ChainUnreachable("nobody is there")
+
+    loops = Loops(health, metrics)
+    loops.start("rounds", one_pass)
+    loops.start("metagraph", away)
+    await until(lambda: loops.failures["metagraph"] > IN_A_ROW and health.troubles)
+    assert [(one.name, one.remedy) for one in health.troubles] == [("loop rounds", "Make room.")]
+    assert "the disk is full" in health.troubles[0].reason
+    broken.clear()
+    await until(lambda: not health.troubles)
+    await loops.stop()
+    assert b'subnet_loop_failures_total{hotkey="5Me",loop="rounds"' in metrics.render()[0]
 
 
 async def test_pauses_grow_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

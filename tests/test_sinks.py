@@ -64,13 +64,13 @@ def test_counters_arrive_as_totals_and_gauges_as_they_are(wandb: Wandb) -> None:
     sink = WandbSink("mine", ABOUT)
     told = metrics(sink)
     for _ in range(3):
-        told.count("subnet_weights_set_total", outcome="unseen")
+        told.count("subnet_weights_set_total", outcome="unseen", mechanism="0")
     told.gauge("subnet_score", 0.25, peer="5A")
     told.gauge("subnet_score", 0.5, peer="5A")
     sink.close()
     assert wandb.begun["project"] == "mine"
     assert wandb.begun["config"] == ABOUT
-    assert wandb.logged[-1] == {"weights_set/unseen": 3.0, "score/5A": 0.5}
+    assert wandb.logged[-1] == {"weights_set/unseen/0": 3.0, "score/5A": 0.5}
     assert wandb.finished
     sink.close()
 

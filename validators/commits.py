@@ -22,9 +22,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from subnet.chain.weights import WeightCommit
-from subnet.errors import ChainRefused, ConfigError, ExtrinsicFailed
+from subnet.errors import ChainRefused, ChainTimeout, ConfigError, ExtrinsicFailed, MissingExtra
+from subnet.health import Health, Streak
 from subnet.store import Commit, WeightsSet
 from subnet.types import Block, Hotkey, Netuid, Uid
+from subnet.validators.epochs import Tally
 from subnet.validators.openings import Openings
 from subnet.validators.weights import FORMS
 
@@ -47,8 +49,9 @@ class Commits:
     """The commits of one validator in one mechanism of one subnet.
 
     ``form`` is ``"hash"``, ``"timelock"``, or ``"auto"``: time-locked where bittensor-drand is installed and
-    the chain opens such commits, by hash elsewhere. ``count`` is told of each outcome, ``sending`` says how
-    extrinsics are sent. Raises ConfigError for another form.
+    the chain opens such commits, by hash elsewhere. ``tally`` counts each outcome, ``health`` hears of reveals
+    that go on being refused and of commits that were lost, ``sending`` says how extrinsics are sent. Raises
+    ConfigError for another form.
     """
 
     def __init__(
@@ -61,13 +64,16 @@ class Commits:
         form: str,
         mechanism: int,
         sending: Sending,
-        count: Callable[[str], None],
+        tally: Tally,
+        health: Health | None = None,
     ) -> None:
         if form not in FORMS:
             raise ConfigError(f"weights can't be committed by {form!r}", remedy=f"Write one of {', '.join(FORMS)}.")
         self._chain, self._key, self._netuid, self._ledger = chain, key, netuid, ledger
         self._hotkey, self._mechanism = Hotkey(key.ss58_address), mechanism
-        self._sending, self._count = sending, count
+        self._sending, self._tally, self._health = sending, tally, health or Health()
+        self._name = part("reveals", mechanism)
+        self._refusals = Streak(self._health, self._name)
         self._openings = Openings(chain, netuid, self._hotkey, mechanism)
         self._unseen: set[str] = set()  # hashes of those that were opened, but not seen in the row yet
         self._timelocked = form == "timelock" or (form == "auto" and _has_drand())
@@ -132,6 +138,9 @@ class Commits:
         except ExtrinsicFailed:
             await self._settle(commit, "refused")
             raise
+        except ChainTimeout:
+            self._tally.count("timeout")
+            raise
         await self._took(commit, included.block, epoch)
 
     async def follow(self, head: int, tempo: int) -> bool:
@@ -160,8 +169,12 @@ class Commits:
         )
         try:
             included = await self._chain.reveal_weights(self._key, opened, **self._sending)
+        except ChainTimeout:
+            self._tally.count("timeout")
+            raise
         except ExtrinsicFailed as error:
-            self._count("reveal-failed")
+            self._tally.count("reveal-failed")
+            self._refusals.failed(error.message, error.remedy)
             told = {"code": error.code, "error": error.message, "remedy": error.remedy}
             log.warning("reveal_failed", extra={"committed": commit.block, "block": head, **told})
             if error.name == "ExpiredWeightCommit" or self._is_over(commit, head, tempo):
@@ -202,9 +215,8 @@ class Commits:
 
     async def _see(self, commit: Commit, block: Block, head: int, tempo: int, *, extrinsic: str = "") -> bool:
         """Read back what the chain opened in ``block``. True if the next block wants another look."""
-        if await held_weights(self._chain, self._netuid, self._hotkey, self._mechanism) == nonzero(
-            commit.uids, commit.weights
-        ):
+        held = await held_weights(self._chain, self._netuid, self._hotkey, self._mechanism, block)
+        if held == nonzero(commit.uids, commit.weights):
             await self._revealed(commit, block, extrinsic)
             return False
         if extrinsic or commit.hash not in self._unseen:
@@ -220,7 +232,8 @@ class Commits:
         return head > int(commit.due or 0) + tempo + 1
 
     def _tell_unseen(self, commit: Commit, block: int, error: str, remedy: str) -> None:
-        self._count("unseen")
+        self._tally.count("unseen")
+        self._health.trouble(self._name, error, remedy)
         told = {"code": "weights.unseen", "error": error, "remedy": remedy}
         log.warning("reveal_failed", extra={"committed": commit.block, "block": block, **told})
 
@@ -231,7 +244,8 @@ class Commits:
             kept = WeightsSet(block, uids, commit.weights, extrinsic, time.time())
             await asyncio.to_thread(self._ledger.add_weights, kept)
         await self._settle(commit, "revealed")
-        self._count("ok")
+        self._refusals.passed()
+        self._tally.count("ok")
         log.info("weights_set", extra={"block": block, "extrinsic": extrinsic, **told})
 
     async def _look_for(self, commit: Commit) -> bool:
@@ -256,7 +270,7 @@ class Commits:
             due = await self._chain.reveal_block(self._netuid, block)
         except ChainRefused:  # the node has forgotten that block; the chain will say whether it is too early
             due = block
-        self._count("committed")
+        self._tally.count("committed")
         await self._update(commit, block=block, due=due)
         form = "hash" if commit.salt else "timelock"
         log.info("weights_committed", extra={"epoch": epoch, "block": block, "due": due, "form": form})
@@ -265,7 +279,8 @@ class Commits:
         await self._settle(commit, outcome)
         if commit.block is None:
             return  # it never reached the chain, and was sent again as another
-        self._count("missed")
+        self._tally.without(outcome)
+        self._health.trouble(self._name, f"the weights committed in block {commit.block} are lost: {outcome}", _REMEDY)
         log.error("weights_lost", extra={"committed": commit.block, "outcome": outcome, "remedy": _REMEDY})
 
     def _entry(
@@ -289,10 +304,12 @@ class Commits:
         self.open = await asyncio.to_thread(self._ledger.commits, self._mechanism)
 
 
-async def held_weights(chain: ChainClient, netuid: Netuid, hotkey: Hotkey, mechanism: int) -> dict[int, int]:
-    """What the chain holds as a hotkey's weights now, without zeros; none where it has no uid."""
+async def held_weights(
+    chain: ChainClient, netuid: Netuid, hotkey: Hotkey, mechanism: int, block: int | None = None
+) -> dict[int, int]:
+    """A hotkey's weights on the chain after ``block`` (None: now), without zeros; none where it has no uid."""
     metagraph, rows = await asyncio.gather(
-        chain.metagraph(netuid, mecid=mechanism), chain.weights(netuid, mecid=mechanism)
+        chain.metagraph(netuid, block, mecid=mechanism), chain.weights(netuid, block, mecid=mechanism)
     )
     uid = metagraph.uid_of(hotkey)
     return {} if uid is None else {int(target): weight for target, weight in rows.get(uid, []) if weight}
@@ -301,6 +318,20 @@ async def held_weights(chain: ChainClient, netuid: Netuid, hotkey: Hotkey, mecha
 def nonzero(uids: Sequence[int], weights: Sequence[int]) -> dict[int, int]:
     """Weights by uid as a row of the chain compares with them."""
     return {int(uid): weight for uid, weight in zip(uids, weights, strict=True) if weight}
+
+
+def check_form(form: str) -> None:
+    """Raises MissingExtra where commits are to be time-locked and this environment can't make them."""
+    if form == "timelock" and not _has_drand():
+        raise MissingExtra(
+            "commit=timelock needs bittensor-drand",
+            remedy="Run: pip install 'subnetkit[drand]'; or use commit=hash, or auto.",
+        )
+
+
+def part(what: str, mechanism: int) -> str:
+    """What a part of a mechanism is called in health and logs."""
+    return f"{what} of mechanism {mechanism}" if mechanism else what
 
 
 def _has_drand() -> bool:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from subnet.errors import SubnetError
+from subnet.health import Health, Streak
 from subnet.types import Metagraph, Neuron
 from subnet.validators.journal import begin_journal
 from subnet.validators.scorebook import Judgement, Scorebook, by_hotkey
@@ -31,10 +33,17 @@ IDLE: Final = 1.0
 
 
 class Rounds:
-    """Asks, judges and records; ``snapshot`` gives the newest metagraph."""
+    """Asks, judges and records; ``snapshot`` gives the newest metagraph, ``health`` hears of ever more failures."""
 
-    def __init__(self, validator: Validator, book: Scorebook, snapshot: Callable[[], Metagraph]) -> None:
+    def __init__(
+        self,
+        validator: Validator,
+        book: Scorebook,
+        snapshot: Callable[[], Metagraph],
+        health: Health | None = None,
+    ) -> None:
         self._validator, self._book, self._snapshot = validator, book, snapshot
+        self._streak = Streak(health or Health(), "rounds")
         self._places = asyncio.Semaphore(validator.rounds_at_once)
         self._door = asyncio.Lock()  # one lane at a time begins a round
         self._opens = 0.0  # when the next one may begin, by the loop's clock
@@ -60,10 +69,18 @@ class Rounds:
             if earlier is not None:
                 await asyncio.wait({earlier})
             await self._book.record(judgement)
+            self._tell(judgement.error)
         finally:
             if not recorded.done():
                 recorded.set_result(None)
         return 0.0
+
+    def _tell(self, error: BaseException | None) -> None:
+        if error is None:
+            self._streak.passed()
+        else:
+            remedy = error.remedy if isinstance(error, SubnetError) else "The log has the traceback, at round_failed."
+            self._streak.failed(f"{type(error).__name__}: {error}", remedy)
 
     async def _begin(self) -> tuple[Metagraph, Sequence[Neuron]]:
         """Wait until the next round may begin; whom it asks, by which metagraph."""

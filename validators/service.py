@@ -9,7 +9,8 @@ Log events: ``validating`` (round, scores), ``round`` (round, block, asked, answ
 seconds, failures: how many peers for which reason), ``round_failed`` (the same, with the
 traceback), ``no_peers``, ``score_ignored`` (uid, reason), ``score_dropped`` (hotkey, uid),
 ``loop_failed``, ``fresh_ledger`` (genesis, others: the last chains that it
-has scored on), ``stopped``, and those of the truths, the organic API and :mod:`subnet.validators.setter`.
+has scored on), ``stopped``, and those of the truths, the organic API, :mod:`subnet.registration` and
+:mod:`subnet.validators.setter`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from subnet.errors import ConfigError
 from subnet.follower import Follower
 from subnet.health import Health
 from subnet.pulse import Pulse
+from subnet.registration import Registration
 from subnet.service import Loops, Service, load, warn_unread
 from subnet.store import Ledger, Score
 from subnet.types import Hotkey, Netuid
+from subnet.validators.commits import check_form
 from subnet.validators.rounds import Rounds
 from subnet.validators.scorebook import Scorebook
 from subnet.validators.setter import WeightPolicy, WeightSetter
@@ -69,11 +72,12 @@ class ValidatorService(Service):
         super().__init__()
         self.health = health or Health()
         self.validator, self.netuid, self.hotkey = validator, netuid, Hotkey(key.ss58_address)
-        self.loops = Loops()
+        self.loops = Loops(self.health, metrics)
         self.follower = Follower(
             chain, netuid, self.hotkey, every=validator.refresh_blocks, metrics=metrics, health=self.health
         )
         self.follower.listen(lambda snapshot: validator.attach(self.hotkey, snapshot))
+        self.follower.listen(Registration(netuid, self.hotkey, self.health).look)
         self._chain, self._key, self._path, self._querier = chain, key, path, querier
         self._metrics, self._gate = metrics, gate
         self.gateway: Gateway | None = None
@@ -94,7 +98,8 @@ class ValidatorService(Service):
     async def start(self) -> None:
         """Validating when this returns.
 
-        Raises NotRegistered, ChainError, StoreError, and DeclarationError if load() fails.
+        Raises NotRegistered, ChainError, StoreError, DeclarationError if load() fails, ConfigError for settings that
+        can't work, and MissingExtra if time-locked commits are asked for and can't be made here.
         """
         book, rounds, truths = await self.prepare()
         log.info("validating", extra={"round": book.next_round, "scores": len(self.scores)})
@@ -126,6 +131,7 @@ class ValidatorService(Service):
         self.validator.use(self._querier or self._dendrite(), truths)
         await load(self.validator)
         self.validator.check()
+        check_form(self.validator.commit)
         if self._gate is not None and not self.validator.organic:
             raise ConfigError(
                 f"{type(self.validator).__name__} has no synapses that users may ask",
@@ -133,7 +139,7 @@ class ValidatorService(Service):
             )
         await asyncio.to_thread(book.restore)
         warn_unread(self.validator.options, type(self.validator).__name__)
-        return book, Rounds(self.validator, book, lambda: self.follower.snapshot), truths
+        return book, Rounds(self.validator, book, lambda: self.follower.snapshot, self.health), truths
 
     async def stop(self) -> None:
         """Stop the loops and close what was opened; idempotent. A round under way is given up."""

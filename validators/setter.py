@@ -9,8 +9,8 @@ of a subnet has a setter of its own.
 
 Log events, each with its ``epoch``: ``weights_set`` (block, uids, weights, extrinsic),
 ``weights_found`` (block: they were there already), ``weights_waiting`` (reason, remedy; once per
-epoch and reason), ``weights_failed`` (code, error, remedy), ``weights_missed``; and
-``chain_reset`` (block, was: the heads).
+epoch and reason), ``weights_failed`` (code, error, remedy), ``weights_missed`` (reason, remedy:
+:mod:`subnet.validators.epochs`); and ``chain_reset`` (block, was: the heads).
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from subnet.chain.endpoints import LAG
-from subnet.errors import ChainError, ConfigError, ExtrinsicFailed
+from subnet.errors import ChainError, ChainTimeout, ConfigError, ExtrinsicFailed
 from subnet.follower import next_block
 from subnet.health import Health
 from subnet.service import register_remedy
 from subnet.store import Score, WeightsSet
 from subnet.types import Hotkey, Metagraph, Netuid, Neuron, Uid
-from subnet.validators.commits import Commits, held_weights, nonzero
+from subnet.validators.commits import Commits, held_weights, nonzero, part
+from subnet.validators.epochs import PASSING, Epochs, Tally, Why
 from subnet.validators.weights import FORMS, as_weights, burned, current, window
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class NotNow(Exception):
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)
         self.reason, self.remedy = reason, remedy
-        self.ordinary = reason in ("no-permit", "no-scores", "rate-limited")  # these pass by themselves
+        self.ordinary = reason in PASSING
 
 
 class WeightSetter:
@@ -107,11 +108,13 @@ class WeightSetter:
         metrics: Metrics | None = None,
         health: Health | None = None,
     ) -> None:
-        self.counts: Counter[str] = Counter()
+        self._tally = Tally(mechanism, metrics)
+        self.counts: Counter[str] = self._tally.counts
         self._chain, self._key, self._netuid, self._ledger = chain, key, netuid, ledger
-        self._scores, self._weigh, self._metrics = scores, weigh, metrics
+        self._scores, self._weigh = scores, weigh
         self._policy, self._mechanism, self._health = policy, mechanism, health or Health()
-        self._name = f"weights of mechanism {mechanism}" if mechanism else "weights"
+        self._name = part("weights", mechanism)
+        self._epochs = Epochs(self._name, self._tally, self._health)
         self._hotkey = Hotkey(key.ss58_address)
         self._sending: Sending = (
             {"wait": "finality", "timeout": FINAL_PATIENCE} if policy.final else {"timeout": PATIENCE}
@@ -124,12 +127,11 @@ class WeightSetter:
             form=policy.commit,
             mechanism=mechanism,
             sending=self._sending,
-            count=self._count,
+            tally=self._tally,
+            health=self._health,
         )
-        self._done: int | None = None  # the epoch whose weights the chain holds
         self._sent: tuple[int, dict[int, int]] | None = None  # the last epoch we sent for, and what
         self._told: tuple[int, str] | None = None  # the epoch and reason of the last NotNow
-        self._awaited: int | None = None  # the epoch that was the next one in the last pass
         self._highest = 0  # the head, as far as it had come
 
     async def step(self) -> float:
@@ -138,6 +140,10 @@ class WeightSetter:
             return await self._step()
         except ChainError as error:
             self._health.trouble("chain", error.message, error.remedy)
+            self._epochs.kept_back(Why.of(error))
+            raise
+        except (Exception, SystemExit) as error:  # out of user code, for one: the loop logs it and goes on
+            self._epochs.kept_back(Why.of(error))
             raise
 
     async def _step(self) -> float:
@@ -148,11 +154,12 @@ class WeightSetter:
             self._health.well("chain")
             await next_block(self._chain, head + _STRIDE, seen=head, timeout=STALL)
             return _BREATH
-        self._note_missed(epoch, head)
+        if self._epochs.turn(epoch, head):
+            self._sent = None
         tempo = (await self._chain.hyperparameters(self._netuid)).tempo
         again = bool(self._commits.open) and await self._commits.follow(head, tempo)
         opens = window(epoch, tempo)
-        if self._done == epoch:
+        if self._epochs.done == epoch:
             target = int(epoch)
         elif head < opens:
             target = opens
@@ -168,6 +175,7 @@ class WeightSetter:
         try:
             await self._set(epoch, opens, head)
         except NotNow as wait:
+            self._epochs.kept_back(Why(wait.reason, wait.remedy))
             if not wait.ordinary:
                 self._health.trouble(self._name, wait.reason, wait.remedy)
             if self._told != (epoch, wait.reason):
@@ -175,7 +183,7 @@ class WeightSetter:
                 told = {"epoch": epoch, "reason": wait.reason, "remedy": wait.remedy}
                 log.log(logging.INFO if wait.ordinary else logging.WARNING, "weights_waiting", extra=told)
         except ExtrinsicFailed as error:
-            self._failed(epoch, "failed", error.code, error.message, error.remedy)
+            self._failed(epoch, "failed", Why("refused", error.remedy, error.message), error.code)
 
     async def _set(self, epoch: int, opens: int, head: int) -> None:
         metagraph, rules = await asyncio.gather(
@@ -183,10 +191,10 @@ class WeightSetter:
         )
         me = self._allowed(metagraph)
         if rules.commit_reveal_enabled and await self._commits.has_one_since(opens):
-            self._arrived(epoch)
+            self._epochs.arrived(epoch)
             return
         if not rules.commit_reveal_enabled and await self._there_already(me, epoch, opens):
-            self._arrived(epoch)
+            self._epochs.arrived(epoch)
             return
         uids, weights = self._weights(metagraph, rules, me)
         if metagraph.block - me.last_update < rules.weights_rate_limit:
@@ -195,20 +203,24 @@ class WeightSetter:
         self._sent = (epoch, nonzero(uids, weights))
         if rules.commit_reveal_enabled:
             await self._commits.commit(uids, weights, rules.weights_version_key, epoch=epoch, head=head)
-            self._arrived(epoch)
+            self._epochs.arrived(epoch)
         else:
             await self._set_openly(uids, weights, rules.weights_version_key, epoch)
 
     async def _set_openly(self, uids: list[Uid], weights: list[int], version_key: int, epoch: int) -> None:
-        included = await self._chain.set_weights(
-            self._key, self._netuid, uids, weights, version_key, mechanism=self._mechanism, **self._sending
-        )
+        try:
+            included = await self._chain.set_weights(
+                self._key, self._netuid, uids, weights, version_key, mechanism=self._mechanism, **self._sending
+            )
+        except ChainTimeout:
+            self._tally.count("timeout")  # whether it landed, the next pass sees
+            raise
         if await self._held() != nonzero(uids, weights):
             error = f"the chain holds other weights than were sent in block {included.block}"
-            self._failed(epoch, "unseen", "weights.unseen", error, "They are sent again.")
+            self._failed(epoch, "unseen", Why("unseen", "They are sent again.", error), "weights.unseen")
             return
-        self._arrived(epoch)
-        self._count("ok")
+        self._epochs.arrived(epoch)
+        self._tally.count("ok")
         told = {"block": included.block, "epoch": epoch, "uids": uids, "weights": weights}
         await self._keep(WeightsSet(included.block, tuple(uids), tuple(weights), included.extrinsic_hash, time.time()))
         log.info("weights_set", extra=told | {"extrinsic": included.extrinsic_hash})
@@ -226,15 +238,11 @@ class WeightSetter:
         log.info("weights_found", extra={"block": me.last_update, "epoch": epoch})
         return True
 
-    def _arrived(self, epoch: int) -> None:
-        """The chain has this epoch's weights, or the commit to them."""
-        self._done = epoch
-        self._health.well(self._name)
-
-    def _failed(self, epoch: int, outcome: str, code: str, error: str, remedy: str) -> None:
-        self._count(outcome)
-        self._health.trouble(self._name, error, remedy)
-        log.warning("weights_failed", extra={"epoch": epoch, "code": code, "error": error, "remedy": remedy})
+    def _failed(self, epoch: int, outcome: str, why: Why, code: str) -> None:
+        self._tally.count(outcome)
+        self._epochs.kept_back(why)
+        self._health.trouble(self._name, why.error, why.remedy)
+        log.warning("weights_failed", extra={"epoch": epoch, "code": code, "error": why.error, "remedy": why.remedy})
 
     async def _keep(self, weights: WeightsSet) -> None:
         if self._mechanism:
@@ -291,30 +299,8 @@ class WeightSetter:
         if head + LAG < was:
             log.warning("chain_reset", extra={"block": head, "was": was})
             self._highest = head
-            self._done = self._sent = self._told = self._awaited = None
+            self._sent = self._told = None
+            self._epochs.forget()
 
     async def _held(self) -> dict[int, int]:
         return await held_weights(self._chain, self._netuid, self._hotkey, self._mechanism)
-
-    def _note_missed(self, epoch: int, head: int) -> None:
-        """Say so if an epoch ran whose weights the chain never took, or that nobody could send it meanwhile."""
-        awaited, self._awaited = self._awaited, epoch
-        if awaited is None or awaited >= epoch or head < awaited:  # not over; or an owner moved it
-            return
-        sent, self._sent = self._sent, None
-        if self._done == awaited:
-            return
-        if sent is not None and sent[0] == awaited:
-            remedy = "Read why they failed above."
-        elif self._told is None or self._told[0] != awaited:
-            remedy = "The chain was out of reach while they were due, or this process halted; name further endpoints."
-        else:  # there was a reason to send none, and that was told
-            return
-        self._count("missed")
-        self._health.trouble(self._name, f"the epoch of block {awaited} ran without our weights", remedy)
-        log.error("weights_missed", extra={"epoch": awaited, "remedy": remedy})
-
-    def _count(self, outcome: str) -> None:
-        self.counts[outcome] += 1
-        if self._metrics is not None:
-            self._metrics.count("subnet_weights_set_total", outcome=outcome)

@@ -17,6 +17,7 @@ from subnet.store import Ledger
 from subnet.types import Uid
 from subnet.validators import commits as commits_module
 from subnet.validators import setter as under_test
+from subnet.validators.epochs import Tally
 from subnet.validators.setter import WeightPolicy
 from tests.memory_chain import NETUID, MemoryChain, neuron
 from tests.validators.test_setter import ME, Bench, _score, events
@@ -460,5 +461,5 @@ def test_an_unknown_form_is_refused(chain: MemoryChain, tmp_path: Path) -> None:
             form="x",
             mechanism=0,
             sending={},
-            count=lambda _: None,  # type: ignore[arg-type]
+            tally=Tally(0),
         )

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from subnet.errors import NotRegistered, StoreError
+from subnet.errors import MissingExtra, NotRegistered, StoreError
 from subnet.keys import load_key
 from subnet.store import History, Ledger
 from subnet.types import Hotkey, Neuron, Uid
-from subnet.validators import ValidatorService
+from subnet.validators import ValidatorService, commits
 from tests.memory_chain import NETUID, MemoryChain, neuron
 from tests.validators.bench import KEY, Answers, Asks, Bench, Trick
 from tests.waiting import until
@@ -277,6 +277,43 @@ async def test_it_refuses_to_start_unregistered(chain: MemoryChain, tmp_path: Pa
     with pytest.raises(NotRegistered):
         await service.run(asyncio.Event())
     assert not (tmp_path / "v").exists()
+
+
+async def test_it_refuses_time_locks_that_it_can_not_make(
+    chain: MemoryChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "_has_drand", lambda: False)
+    service = ValidatorService(Asks({"commit": "timelock"}), chain, KEY, NETUID, path=tmp_path / "v")
+    with pytest.raises(MissingExtra) as refused:
+        await service.run(asyncio.Event())
+    assert "drand" in refused.value.remedy
+
+
+async def test_it_is_told_at_once_that_it_has_no_uid_any_more(
+    chain: MemoryChain, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = await Bench(chain, tmp_path / "v").begin()
+    mine, chain.neurons[0] = chain.neurons[0], neuron("5New")
+    for _ in range(2):
+        await bench.service.follower.refresh()
+    assert [record.getMessage() for record in caplog.records].count("deregistered") == 1
+    (trouble,) = bench.service.health.troubles
+    assert (trouble.name, "subnet register" in trouble.remedy) == ("registration", True)
+    chain.neurons[0] = mine
+    await bench.service.follower.refresh()
+    assert bench.service.health.troubles == []
+    await bench.service.stop()
+
+
+async def test_rounds_that_go_on_failing_are_a_trouble_until_one_is_well(bench: Bench) -> None:
+    for _ in range(2):
+        await bench.one(lambda _asks, _peers: 1 / 0)
+    assert bench.service.health.troubles == []
+    await bench.one(lambda _asks, _peers: 1 / 0)
+    (trouble,) = bench.service.health.troubles
+    assert (trouble.name, "ZeroDivisionError" in trouble.reason) == ("rounds", True)
+    await bench.one()
+    assert bench.service.health.troubles == []
 
 
 async def test_a_whole_life(chain: MemoryChain, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
