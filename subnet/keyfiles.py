@@ -77,8 +77,7 @@ def read_file(path: Path, password: Password | None = None) -> bytes:
     if password is None:
         raise KeyfileError(
             f"{path} is encrypted",
-            remedy="Commands that spend ask for a coldkey's password or read --password-file; a neuron that runs by "
-            "itself needs an unencrypted hotkey.",
+            remedy="Commands that sign ask for its password, or read it from --password-file.",
         )
     return decrypt(data, password(path), path)
 

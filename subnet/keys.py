@@ -103,11 +103,11 @@ def canonical_ss58(address: str) -> Hotkey:
     return ss58_of(public_key_of(address))
 
 
-def load_key(text: str, *, scheme: str = "sr25519") -> Keypair:
+def load_key(text: str, *, scheme: str = "sr25519", password: Password | None = None) -> Keypair:
     """A key from a URI (``//Alice``), a seed (``0x`` and 64 hex digits), a mnemonic, or a keyfile's path.
 
-    ``scheme`` is the key's kind where the text does not say (a keyfile does). Raises KeyfileError; the message
-    never repeats the secret.
+    ``scheme`` is the key's kind where the text does not say (a keyfile does); ``password`` gives that of an encrypted
+    keyfile. Raises KeyfileError; the message never repeats the secret.
     """
     from substrateinterface import Keypair
 
@@ -124,7 +124,7 @@ def load_key(text: str, *, scheme: str = "sr25519") -> Keypair:
     except Exception as error:  # the libraries below raise whatever they like
         raise KeyfileError(f"that key can't be read ({type(error).__name__})") from None
     if _may_be_told(text):
-        return read_keyfile(Path(os.path.expanduser(text)))
+        return read_keyfile(Path(os.path.expanduser(text)), password=password)
     raise KeyfileError(
         "that is no key: neither //Name, nor 0x and 64 digits, nor a mnemonic's 12 to 24 words, nor a keyfile",
         remedy="Count the digits or words; a file of another folder is named with its path.",
@@ -134,6 +134,21 @@ def load_key(text: str, *, scheme: str = "sr25519") -> Keypair:
 def load_hotkey(wallet: str, hotkey: str, path: str | None = None, *, password: Password | None = None) -> Keypair:
     """The hotkey's key from ``<path>/<wallet>/hotkeys/<hotkey>`` (path: ~/.bittensor/wallets). Raises KeyfileError."""
     return read_keyfile(hotkey_file(wallet, hotkey, path), password=password)
+
+
+def address_of(wallet: str, hotkey: str, path: str | None = None) -> Hotkey:
+    """A hotkey's address, without its password: an encrypted one's is in its public file. Raises KeyfileError."""
+    file = hotkey_file(wallet, hotkey, path)
+    try:
+        return ss58_of(read_keyfile(file).public_key)
+    except KeyfileError:
+        public = file.with_name(f"{file.name}pub.txt")
+        if not public.is_file():
+            raise
+    try:
+        return canonical_ss58(str(parse_keyfile(read_file(public), public).get("ss58Address")))
+    except ValueError:
+        raise KeyfileError(f"{public} holds no address") from None
 
 
 def load_coldkey(wallet: str, path: str | None = None, *, password: Password | None = None) -> Keypair:

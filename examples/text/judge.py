@@ -30,6 +30,9 @@ Floats = npt.NDArray[np.float64]
 
 TOLERANCE: Final = 2.5
 """Standard deviations that cost nothing: one honest round in eighty is further out."""
+IMPOSSIBLE: Final = 4.0
+"""Standard deviations beyond the tolerance from which on it is worth nothing at all: weights are shares, and while no
+honest miner is there, the smallest score above zero would be paid everything."""
 TARGET: Final = 40.0
 """Tokens a second that are worth the whole score; a tiny model on one busy core gives some hundreds."""
 CANNED: Final = 24
@@ -74,8 +77,10 @@ def z_score(found: Sequence[Evidence]) -> float:
 
 
 def likeness(z: float) -> float:
-    """1 within TOLERANCE standard deviations, then down as a normal density does: 0.61, 0.14, 0.01 at 1, 2, 3 more."""
-    return float(np.exp(-0.5 * max(0.0, abs(z) - TOLERANCE) ** 2))
+    """1 within TOLERANCE standard deviations, then down as a normal density does: 0.61, 0.14, 0.01 at 1, 2, 3 more;
+    0 from IMPOSSIBLE more on."""
+    further = max(0.0, abs(z) - TOLERANCE)
+    return float(np.exp(-0.5 * further**2)) if further < IMPOSSIBLE else 0.0
 
 
 def originality(prompts: Sequence[str], continuations: Sequence[str]) -> float:

@@ -57,7 +57,7 @@ PasswordFile = Annotated[
     typer.Option(
         "--password-file",
         metavar="FILE",
-        help="Holds the coldkey's password, in place of a question. [env: SUBNET_PASSWORD_FILE]",
+        help="Holds the key's password, in place of a question. [env: SUBNET_PASSWORD_FILE]",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

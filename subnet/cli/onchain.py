@@ -128,10 +128,26 @@ def coldkey(key: str | None, wallet: str | None, password_file: str | None = Non
     from subnet.keys import load_coldkey, load_key
 
     if key is not None:
-        return load_key(key)
+        return load_key(key, password=password_of(password_file))
     if wallet is not None:
         return load_coldkey(wallet, password=password_of(password_file))
     raise ConfigError("no key to sign with", remedy="Add --wallet NAME, or --key //Alice on a local chain.")
+
+
+def signing_key(key: str | None, wallet: str | None, hotkey: str | None, password_file: str | None = None) -> Keypair:
+    """The hotkey to sign with: ``--key``, or ``--hotkey`` of ``--wallet``; the password of an encrypted one is asked
+    for, or in a file. Raises ConfigError or KeyfileError."""
+    from subnet.cli.passwords import password_of
+    from subnet.keys import load_hotkey, load_key
+
+    if key is not None:
+        return load_key(key, password=password_of(password_file))
+    if wallet is None or hotkey is None:
+        raise ConfigError(
+            "no key to sign with",
+            remedy="Add --wallet NAME --hotkey NAME, or --key //Alice on a local chain.",
+        )
+    return load_hotkey(wallet, hotkey, password=password_of(password_file))
 
 
 def hotkey_address(hotkey: str | None, key: str | None, wallet: str | None) -> Hotkey:
@@ -139,7 +155,7 @@ def hotkey_address(hotkey: str | None, key: str | None, wallet: str | None) -> H
 
     Raises ConfigError, KeyfileError.
     """
-    from subnet.keys import canonical_ss58, load_hotkey, load_key, ss58_of
+    from subnet.keys import address_of, canonical_ss58, load_key, ss58_of
 
     if hotkey is None and key is not None:
         return ss58_of(load_key(key).public_key)
@@ -155,7 +171,7 @@ def hotkey_address(hotkey: str | None, key: str | None, wallet: str | None) -> H
             f"--hotkey {hotkey} is no address, and there is no --wallet to look it up in",
             remedy="Add --wallet NAME, or write the hotkey as an address or //Name.",
         )
-    return ss58_of(load_hotkey(wallet, hotkey).public_key)
+    return address_of(wallet, hotkey)
 
 
 def is_local(endpoint: str) -> bool:

@@ -26,10 +26,12 @@ from subnet.cli.common import (
     Key,
     LogJson,
     Netuid,
+    PasswordFile,
     Verbose,
     Wallet,
     print_json,
 )
+from subnet.cli.onchain import signing_key
 from subnet.errors import ConfigError, DeclarationError
 from subnet.loading import import_module, meant
 
@@ -118,6 +120,7 @@ def command(
     key: Key = None,
     wallet: Wallet = None,
     hotkey: HotkeyName = None,
+    password_file: PasswordFile = None,
     option: Option = None,
     state: State = None,
     host: Host = "127.0.0.1",
@@ -151,7 +154,7 @@ def command(
     neuron = find(target)(parse_options(option or []))
     if isinstance(neuron, Miner):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
-    signer = signing_key(key, wallet, hotkey)
+    signer = signing_key(key, wallet, hotkey, password_file)
     folder = (state or default_state()).expanduser()
     role = "miner" if isinstance(neuron, Miner) else "validator"
     if (workers > 1 or share_model) and not (isinstance(neuron, Miner) and workers > 1):
@@ -394,20 +397,6 @@ def parse_options(pairs: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"-o {name} is given twice", remedy="Keep one of them.")
         options[name] = value
     return options
-
-
-def signing_key(key: str | None, wallet: str | None, hotkey: str | None) -> Keypair:
-    """The hotkey to sign with: ``--key``, or ``--hotkey`` of ``--wallet``. Raises ConfigError or KeyfileError."""
-    from subnet.keys import load_hotkey, load_key
-
-    if key is not None:
-        return load_key(key)
-    if wallet is None or hotkey is None:
-        raise ConfigError(
-            "no key to sign with",
-            remedy="Add --wallet NAME --hotkey NAME, or --key //Alice on a local chain.",
-        )
-    return load_hotkey(wallet, hotkey)
 
 
 def default_state() -> Path:

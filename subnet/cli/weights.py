@@ -18,12 +18,13 @@ from subnet.cli.common import (
     Key,
     LogJson,
     Netuid,
+    PasswordFile,
     Verbose,
     Wallet,
     print_json,
 )
 from subnet.cli.ledgers import console, miner
-from subnet.cli.onchain import DryRun, Yes, confirm, may_spend, on_chain, short
+from subnet.cli.onchain import DryRun, Yes, confirm, may_spend, on_chain, short, signing_key
 from subnet.errors import ChainError, ConfigError, NotRegistered
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def command(
     key: Key = None,
     wallet: Wallet = None,
     hotkey: HotkeyName = None,
+    password_file: PasswordFile = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -66,12 +68,10 @@ def command(
             raise ConfigError("--dry-run shows what --set would do", remedy="Add --set UID=SHARE, or leave it out.")
         _show(endpoint, genesis_hash, netuid, mechanism, validator, as_json=as_json)
         return
-    from subnet.cli.run import signing_key
-
     shares = parse(change)
     if not dry_run:
         may_spend(endpoint, yes=yes)
-    signer = signing_key(key, wallet, hotkey)
+    signer = signing_key(key, wallet, hotkey, password_file)
 
     async def work(chain: Chain) -> dict[str, Any]:
         metagraph, rules = await chain.metagraph(netuid, mecid=mechanism), await chain.hyperparameters(netuid)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from subnet.cli import main
-from subnet.cli.run import default_state, find, parse_options, signing_key
+from subnet.cli.onchain import signing_key
+from subnet.cli.run import default_state, find, parse_options
 from subnet.errors import ConfigError, DeclarationError, KeyfileError
 from subnet.miners import Miner
 from subnet.validators import Validator

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from subnet import keyfiles
 from subnet.cli import main, passwords
+from subnet.cli.onchain import hotkey_address, signing_key
 from subnet.errors import ConfigError, KeyfileError
 from subnet.keyfiles import decrypt, encrypt, keyfile_bytes, read_file, write_new
 from subnet.keys import key_in, load_coldkey, load_hotkey, load_key, read_keyfile
@@ -297,3 +298,24 @@ def test_a_coldkey_of_bittensor_opens(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = json.loads(read_file(FIELD, lambda _: PASSWORD))
     ours = json.loads(keyfile_bytes(load_key(MNEMONIC)))
     assert ours == fields
+
+
+def test_an_encrypted_hotkey_signs_by_its_password_and_is_named_without_it(
+    capsys: pytest.CaptureFixture[str], home: Path, password: str
+) -> None:
+    made = data(capsys, "create", "mine", "--no-password")
+    hotkey = home / ".bittensor/wallets/mine/hotkeys/default"
+    hotkey.write_bytes(keyfiles.encrypt(hotkey.read_bytes(), PASSWORD))
+    address = made["hotkey"]["address"]
+    assert signing_key(None, "mine", "default", password).ss58_address == address
+    assert signing_key(str(hotkey), None, None, password).ss58_address == address
+    assert hotkey_address("default", None, "mine") == address  # from the public file
+    with pytest.raises(ConfigError, match="without a terminal") as caught:
+        signing_key(None, "mine", "default")
+    assert "--password-file" in caught.value.remedy
+    (home / "wrong").write_text("incorrect horse")
+    with pytest.raises(KeyfileError, match="does not open"):
+        signing_key(None, "mine", "default", str(home / "wrong"))
+    hotkey.with_name("defaultpub.txt").unlink()
+    with pytest.raises(KeyfileError, match="is encrypted"):
+        hotkey_address("default", None, "mine")

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subnet.examples.text.judge import CANNED, TARGET, Evidence, evidence, likeness, originality, score, z_score
+from subnet.examples.text.judge import (
+    CANNED,
+    IMPOSSIBLE,
+    TARGET,
+    TOLERANCE,
+    Evidence,
+    evidence,
+    likeness,
+    originality,
+    score,
+    z_score,
+)
 
 VOCABULARY, TOKENS = 40, 256
 
@@ -40,6 +51,12 @@ def test_a_flatter_model_and_a_greedy_one_are_found_out_on_their_sides() -> None
         assert z_of(reference, drawn(model(seed, temperature=2.0), seed)) > 5
         assert z_of(reference, [int(row.argmax()) for row in reference]) < -5
         assert likeness(z_of(reference, drawn(model(999), seed))) < 1e-6  # the text of another prompt
+
+
+def test_what_can_not_have_been_drawn_is_worth_nothing_not_next_to_nothing() -> None:
+    assert likeness(TOLERANCE) == likeness(-TOLERANCE) == 1
+    assert 0 < likeness(TOLERANCE + IMPOSSIBLE - 0.01) < 1e-3
+    assert likeness(TOLERANCE + IMPOSSIBLE) == likeness(-17.0) == 0  # alone on the subnet it would earn all
 
 
 def test_evidence_is_entropy_and_its_variance() -> None:
