@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from subnet.chain.commitments import OpenCommit, TimelockedCommit
     from subnet.chain.sending import Sending
     from subnet.chain.weights import WeightCommit
-    from subnet.telemetry import Metrics
     from subnet.errors import WrongNetwork
+    from subnet.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
