@@ -2,12 +2,16 @@
 
 Each miner's prompts differ from the others' and from one round to the next, so that neither another's answer nor
 an old one fits. Prompts come from text that the tiny model has not seen, cut at random.
+
+Users may ask the miners too, through the validator. Who they are and what they ask is unknown: a miner's friend could
+ask what it has the answer to, so what users get can only take from a miner's score.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +20,8 @@ from subnet.examples.text.judge import Evidence, evidence, likeness, originality
 from subnet.examples.text.miner import local_backend
 from subnet.examples.text.models import held_out, model_folder
 from subnet.examples.text.protocol import Continue
+from subnet.results import Failure, Ok, Reason
+from subnet.synapse import Synapse
 from subnet.types import Neuron, Uid
 from subnet.validators import Validator
 
@@ -25,6 +31,7 @@ class TextValidator(Validator):
     ``tokens`` (of each continuation), ``context`` (characters of a prompt)."""
 
     alpha = 0.3
+    organic = (Continue,)
 
     def load(self) -> None:
         model = self.option("model", "tiny")
@@ -51,7 +58,8 @@ class TextValidator(Validator):
             except StreamFailed:
                 return peer.uid, 0.0
         seconds = clock() - began
-        found = [await asyncio.to_thread(self._evidence, *pair) for pair in zip(prompts, texts, strict=True)]
+        pairs = zip(prompts, texts, strict=True)
+        found = [await asyncio.to_thread(self._evidence, *pair, self.tokens) for pair in pairs]
         return peer.uid, score(
             likeness(z_score(found)),
             originality(prompts, texts),
@@ -60,9 +68,27 @@ class TextValidator(Validator):
             seconds,
         )
 
-    def _evidence(self, prompt: str, text: str) -> Evidence:
+    async def judge_organic(self, request: Synapse[Any], result: Ok[Any] | Failure) -> float | None:
+        """The likeness of what a user got, and never more than the score that the miner has from the rounds.
+
+        Speed says nothing here: how much is asked at once is the users' doing. So is it that a miner is busy, that more
+        is asked than the model has room for, and that a stream ends early because its user has left.
+        """
+        assert isinstance(request, Continue)  # noqa: S101 - the only one that users may ask
+        room = self.reference.context - len(self.reference.tokens(request.prompt))
+        if room < request.tokens:
+            return None
+        if isinstance(result, Failure):
+            return None if result.reason is Reason.BUSY else 0.0
+        text = "".join(piece.text for piece in result.value)
+        found = await asyncio.to_thread(self._evidence, request.prompt, text, request.tokens)
+        whole = 1.0 if result.partial else found.tokens / request.tokens
+        score = self.moving.get(result.hotkey)
+        return min(likeness(z_score([found])) * whole**2, score.value if score else 0.0)
+
+    def _evidence(self, prompt: str, text: str, most: int) -> Evidence:
         """What the reference makes of as much of the text as was asked for."""
-        wanted = self.reference.tokens(text)[: self.tokens]
+        wanted = self.reference.tokens(text)[:most]
         return evidence(self.reference.log_probabilities(prompt, wanted), wanted)
 
     def _prompt(self) -> str:

@@ -83,7 +83,7 @@ async def test_an_honest_miner_stays_honest_beside_callers_who_ask_for_all_that_
         said("x", tokens), *[said(prompt, 4) for prompt in prompts], return_exceptions=True
     )
     assert isinstance(greedy, TooMuch) if tokens > CONTEXT else len(greedy) == tokens
-    found = [validator._evidence(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+    found = [validator._evidence(prompt, text, 4) for prompt, text in zip(prompts, texts, strict=True)]
     assert sum(one.tokens for one in found) == 30 * 4
     assert abs(z_score(found)) < 5  # one honest run in two million is further out
     await miner.close()
