@@ -75,6 +75,7 @@ class Commits:
         self._name = part("reveals", mechanism)
         self._refusals = Streak(self._health, self._name)
         self._openings = Openings(chain, netuid, self._hotkey, mechanism)
+        self._latest: Commit | None = None  # the last one that we revealed
         self._unseen: set[str] = set()  # hashes of those that were opened, but not seen in the row yet
         self._timelocked = form == "timelock" or (form == "auto" and _has_drand())
         self._may_fall_back = form == "auto"
@@ -96,6 +97,14 @@ class Commits:
             if commit.block is None:
                 await self._look_for(commit)
         return any(commit.block is not None and commit.block >= opens for commit in self.open)
+
+    async def still_has_one_since(self, opens: int) -> bool:
+        """The same, of those whose arrival was seen: a fork may have taken them away since."""
+        for commit in self.open:
+            if commit.block is not None and commit.block >= opens and not await self._openings.pending(commit):
+                await asyncio.to_thread(self._ledger.unsee_commit, commit.hash, commit.head)
+                self.open = await asyncio.to_thread(self._ledger.commits, self._mechanism)
+        return await self.has_one_since(opens)
 
     async def commit(
         self, uids: Sequence[Uid], weights: Sequence[int], version_key: int, *, epoch: int, head: int
@@ -145,6 +154,7 @@ class Commits:
 
     async def follow(self, head: int, tempo: int) -> bool:
         """One pass: reveal what is due, look for what the chain opens. True if the next block wants another one."""
+        await self._look_back(head)
         for commit in list(self.open):
             if commit.block is None and not await self._look_for(commit) and head > commit.head + LANDS_WITHIN:
                 await self._lost(commit, "never-landed")
@@ -160,6 +170,15 @@ class Commits:
         if newest.salt:
             return await self._reveal(newest, head, tempo)
         return await self._await_opening(newest, head, tempo)
+
+    async def _look_back(self, head: int) -> None:
+        """A fork may have taken the last reveal away, as one of a few blocks' depth does: it is due again then."""
+        if self._latest is not None and await self._openings.lists(self._latest):
+            error = "the chain went back to before the reveal"
+            self._tell_unseen(self._latest, head, error, "It is revealed again.")
+            await asyncio.to_thread(self._ledger.reopen_commit, self._latest.hash)
+            self.open = await asyncio.to_thread(self._ledger.commits, self._mechanism)
+            self._latest = None
 
     async def _reveal(self, commit: Commit, head: int, tempo: int) -> bool:
         if not await self._openings.pending(commit):
@@ -245,6 +264,7 @@ class Commits:
             await asyncio.to_thread(self._ledger.add_weights, kept)
         await self._settle(commit, "revealed")
         self._refusals.passed()
+        self._latest = commit if commit.salt else None  # what the chain opened, it opens on every fork
         self._tally.count("ok")
         log.info("weights_set", extra={"block": block, "extrinsic": extrinsic, **told})
 

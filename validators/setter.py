@@ -3,7 +3,8 @@
 One pass of the loop waits until the epoch's window opens, reads metagraph and hyperparameters
 anew, turns the scores that hold now into weights, sends them, and reads back what the chain holds.
 What fails is logged with its remedy, counted, and tried again in the next block until the epoch
-runs. A restart inside the window asks the chain whether the weights are there already. Where the
+runs. In the last blocks before it, the chain is asked whether it still holds them: a fork may have
+taken them away. A restart inside the window asks whether the weights are there already. Where the
 subnet wants commits, :mod:`subnet.validators.commits` sends and later reveals them. Each mechanism
 of a subnet has a setter of its own.
 
@@ -54,6 +55,7 @@ FINAL_PATIENCE: Final = 96.0
 STALL: Final = 180.0
 """Seconds without a new block before the chain counts as stalled."""
 _STRIDE: Final = 5  # blocks between two looks at the clock: an owner may change the tempo meanwhile
+_LAST_LOOKS: Final = 6  # blocks before the epoch, at most, in which it is seen whether the weights are there still
 _BREATH: Final = 0.1
 
 
@@ -157,10 +159,13 @@ class WeightSetter:
         if self._epochs.turn(epoch, head):
             self._sent = None
         tempo = (await self._chain.hyperparameters(self._netuid)).tempo
-        again = bool(self._commits.open) and await self._commits.follow(head, tempo)
+        again = await self._commits.follow(head, tempo)
         opens = window(epoch, tempo)
+        closes = epoch - min(_LAST_LOOKS, (epoch - opens) // 2)
+        if self._epochs.done == epoch and head >= closes:
+            await self._look_again(epoch, opens, head)
         if self._epochs.done == epoch:
-            target = int(epoch)
+            target = max(head + 1, closes)
         elif head < opens:
             target = opens
         else:
@@ -237,6 +242,24 @@ class WeightSetter:
         await self._keep(WeightsSet(me.last_update, uids, tuple(held.values()), "", time.time()))
         log.info("weights_found", extra={"block": me.last_update, "epoch": epoch})
         return True
+
+    async def _look_again(self, epoch: int, opens: int, head: int) -> None:
+        """A fork may have taken away what the chain showed: there is time to send it again."""
+        metagraph, rules = await asyncio.gather(
+            self._chain.metagraph(self._netuid, mecid=self._mechanism), self._chain.hyperparameters(self._netuid)
+        )
+        if metagraph.block < head:
+            return  # of a node that is behind the one before it
+        me = metagraph.neuron(self._hotkey)
+        if rules.commit_reveal_enabled:
+            held = await self._commits.still_has_one_since(opens)
+        else:
+            held = bool(await self._held())
+        if held and me is not None and me.last_update >= opens:
+            return
+        self._epochs.done, self._sent = None, None
+        error = "the chain does not hold the weights any more that it showed before"
+        self._failed(epoch, "unseen", Why("unseen", "They are sent again.", error), "weights.gone")
 
     def _failed(self, epoch: int, outcome: str, why: Why, code: str) -> None:
         self._tally.count(outcome)

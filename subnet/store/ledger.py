@@ -312,6 +312,11 @@ class Ledger(History):
                 (int(head), self._id, hash_),
             )
 
+    def reopen_commit(self, hash_: str) -> None:
+        """Take back how a commit ended: the chain waits for its reveal again."""
+        with self._write():
+            self._db.execute("UPDATE commitment SET outcome = NULL WHERE ledger = ? AND hash = ?", (self._id, hash_))
+
     def prune(self, now: float) -> None:
         """Delete rounds, weights, receipts and closed questions that are past their age at unix time ``now``.
 

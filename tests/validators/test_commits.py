@@ -427,6 +427,35 @@ async def test_one_of_a_former_epoch_that_was_opened_is_not_lost(sealing: Bench,
     assert sealing.setter.counts["missed"] == 0
 
 
+async def test_a_commit_that_a_fork_took_away_is_made_again(bench: Bench, chain: MemoryChain) -> None:
+    bench.start()
+    await bench.at(105)
+    await until(lambda: bench.setter.counts["committed"] == 1)
+    chain.commits.clear()
+    chain.change(1, last_update=90)
+    await bench.at(107)
+    await until(lambda: bench.setter.counts["committed"] == 2)
+    await bench.at(110)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert bench.setter.counts == {"committed": 2, "unseen": 1, "ok": 1}
+    assert chain.rows[Uid(1)] == EQUAL
+
+
+async def test_a_reveal_that_a_fork_took_away_is_made_again(bench: Bench, chain: MemoryChain) -> None:
+    bench.start()
+    await bench.at(109)
+    listed = list(chain.commits)
+    await bench.at(110)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    chain.commits.extend(listed)
+    chain.rows.clear()
+    await bench.at(115)
+    await until(lambda: bench.setter.counts["ok"] == 2)
+    assert calls(chain).count("reveal_weights") == 2
+    assert chain.rows[Uid(1)] == EQUAL
+    assert bench.health.troubles == []
+
+
 async def test_a_chain_that_was_reset_is_committed_to_anew(
     bench: Bench, chain: MemoryChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:

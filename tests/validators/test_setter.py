@@ -361,6 +361,34 @@ async def test_a_head_that_is_a_little_late_is_no_reset(
     assert events(caplog, "chain_reset") == []
 
 
+async def test_weights_that_a_fork_took_away_are_sent_again(
+    bench: Bench, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.start()
+    await bench.at(105)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    bench.chain.rows.clear()
+    bench.chain.change(1, last_update=Block(90))
+    await bench.at(107)
+    await until(lambda: bench.setter.counts["ok"] == 2)
+    await bench.at(113)
+    assert bench.setter.counts == {"ok": 2, "unseen": 1}
+    assert [record.code for record in events(caplog, "weights_failed")] == ["weights.gone"]
+    assert [kept.block for kept in ledger.weights()] == [104, 107]
+    assert bench.health.troubles == []
+
+
+async def test_weights_that_were_taken_away_for_good_are_missed(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.start()
+    await bench.at(108)
+    bench.chain.rows.clear()
+    bench.chain.change(1, last_update=Block(90))
+    bench.chain.refusals = [ExtrinsicFailed("no", name="X", where="pool", remedy="Wait.")] * 9
+    await bench.at(111)
+    await until(lambda: events(caplog, "weights_missed"))
+    assert [record.epoch for record in events(caplog, "weights_missed")] == [110]
+
+
 async def test_an_epoch_that_an_owner_moved_is_not_a_missed_one(bench: Bench) -> None:
     bench.start()
     await bench.at(103)
