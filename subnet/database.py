@@ -21,15 +21,15 @@ from subnet.errors import StoreError
 _APPLICATION_ID: Final = 0x53424E54  # "SBNT" in the file's header tells our files from other programs'
 _BUSY_S: Final = 5.0
 _ROWS: Final = 64  # of one INSERT; SQLite before 3.32 takes 999 parameters
-_DAMAGED: Final = "Move the file away (what it remembers starts anew), or restore a copy with its -wal file."
+DAMAGED: Final = "Move the file away (what it remembers starts anew), or restore a copy with its -wal file."
 _REMEDIES: Final[Mapping[str, str]] = {
     "readonly": "Make the file and its folder writable for this user, or choose another --state.",
     "unable to open": "Make the file and its folder readable and writable for this user.",
     "locked": "Another program holds the file; close it and try again.",
     "full": "Free some space on the disk; the next write goes on by itself.",
-    "not a database": _DAMAGED,
-    "malformed": _DAMAGED,
-    "***": _DAMAGED,
+    "not a database": DAMAGED,
+    "malformed": DAMAGED,
+    "***": DAMAGED,
 }
 
 
@@ -128,6 +128,8 @@ def explained(path: Path) -> Iterator[None]:
         text = str(error)
         remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in text), None)
         raise StoreError(f"{path}: {text}", remedy=remedy) from error
+    except UnicodeDecodeError as error:  # sqlite3's own words quote what it met
+        raise StoreError(f"{path} is malformed: {error.reason}", remedy=DAMAGED) from None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -63,11 +63,23 @@ class ChainSource:
             try:
                 async with await self._connect() as chain:
                     pause = PAUSES[0]
+                    self._begin(chain.genesis_hash)
                     await self._follow(chain)
             except SubnetError as error:
                 self._stale(error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, PAUSES[1])
+
+    def _begin(self, genesis: str) -> None:
+        """Forget what belongs to another chain: a local one that was wiped began anew."""
+        if self._state.get("genesis", genesis) == genesis:
+            return
+        self._emission.clear()
+        self._names, self._named_at = {}, -NAMES_EVERY
+        self._state = {"netuid": self._netuid, "ok": False, "problem": "another chain", "neurons": []}
+        self._board.put("chain", self._state)
+        self._board.put("weights", {"rows": [], "max": U16_MAX})
+        self._board.put("emission", {"blocks": [], "total_rao": [], "lines": []})
 
     async def _follow(self, chain: Chain) -> None:
         fresh = asyncio.Event()
@@ -172,6 +184,8 @@ class ChainSource:
 
     def _note_emission(self, metagraph: Metagraph) -> None:
         step = max(metagraph.tempo // 4, 1)
+        while self._emission and metagraph.block < self._emission[-1][0]:
+            self._emission.pop()  # the chain was reset to an earlier block
         if not self._emission or metagraph.block >= self._emission[-1][0] + step:
             self._emission.append((metagraph.block, metagraph.hotkeys, metagraph.emission))
             self._show_emission()

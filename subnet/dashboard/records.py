@@ -84,7 +84,11 @@ class LedgerSource:
                 return history
             self._drop()
         history = self._open()
-        file = os.stat(history.path)
+        try:
+            file = os.stat(history.path)
+        except OSError as error:
+            history.close()
+            raise StoreError(f"{history.path} is gone: {error.strerror}") from None
         self._history, self._stamp = history, (file.st_dev, file.st_ino)
         return history
 

@@ -132,7 +132,7 @@ class Dashboard:
         if asked not in self._names:
             return "this name is not served here; --allow-host adds one"
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        if origin is not None and origin.partition("://")[2] != request.headers.get("Host"):
             return "pages of other origins are not answered"
         if request.headers.get("Sec-Fetch-Site", "none") == "cross-site" and request.path != "/":
             return "pages of other origins are not answered"

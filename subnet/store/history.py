@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
-from subnet.database import explained, open_reader
+import msgspec
+
+from subnet.database import DAMAGED, explained, open_reader
 from subnet.errors import StoreError
 from subnet.store.records import Answer, Commit, Deferred, Kind, Result, Round, Score, WeightsSet
 from subnet.store.schema import SCHEMA_VERSION
-from subnet.types import Block, Hotkey, Netuid, Uid
+from subnet.types import Hotkey, Netuid
+
+T = TypeVar("T")
 
 ASKED_ROUNDS: Final = 5_000
 """Rounds back that :meth:`History.last_asked` and :meth:`History.last_at` look for whom they asked."""
@@ -96,14 +100,14 @@ class History:
             " WHERE ledger = ? ORDER BY uid",
             (self._id,),
         )
-        return {Hotkey(row[0]): Score(*row) for row in rows}
+        return {Hotkey(row[0]): self._made(Score, row) for row in rows}
 
     def samples(self) -> dict[Hotkey, list[float]]:
         """Each miner's scores in its last rounds, oldest first: what a window's mean is made of."""
         rows = self._all("SELECT hotkey, score FROM sample WHERE ledger = ? ORDER BY hotkey, round", (self._id,))
         samples: dict[Hotkey, list[float]] = {}
         for hotkey, score in rows:
-            samples.setdefault(Hotkey(hotkey), []).append(score)
+            samples.setdefault(Hotkey(hotkey), []).append(self._made(float, score))
         return samples
 
     # Rounds.
@@ -111,7 +115,7 @@ class History:
     def rounds(self, after: int = 0, limit: int = 1000) -> list[Round]:
         """Rounds with a number above ``after``, oldest first, at most ``limit``."""
         rows = self._all(_ROUNDS + " AND id > ?2 ORDER BY id LIMIT ?3", (self._id, after, limit))
-        return [_round(row) for row in rows]
+        return [self._made(Round, row) for row in rows]
 
     def latest_rounds(
         self,
@@ -129,22 +133,22 @@ class History:
             " AND (NOT ?3 OR error IS NOT NULL) AND ended >= ?4 AND ended <= ?5 ORDER BY id DESC LIMIT ?6",
             (self._id, kind, failed, *_span(begin, end), limit),
         )
-        return [_round(row) for row in reversed(rows)]
+        return [self._made(Round, row) for row in reversed(rows)]
 
     def round(self, number: int) -> Round | None:
         """One round; None if it is not, or no longer, here."""
         rows = self._all(_ROUNDS + " AND id = ?2", (self._id, number))
-        return _round(rows[0]) if rows else None
+        return self._made(Round, rows[0]) if rows else None
 
     def last_round(self) -> Round | None:
         """The newest recorded round, or None before the first."""
         rows = self._all(_ROUNDS + " ORDER BY id DESC LIMIT 1", (self._id,))
-        return _round(rows[0]) if rows else None
+        return self._made(Round, rows[0]) if rows else None
 
     def results(self, round_id: int) -> list[Result]:
         """What each miner got in a round, by uid; its receipts are read with :meth:`receipts`."""
         rows = self._all(_RESULTS + " AND round = ?2 ORDER BY uid", (self._id, round_id))
-        return [Result(*row) for row in rows]
+        return [self._made(Result, row) for row in rows]
 
     def results_of(
         self,
@@ -167,7 +171,7 @@ class History:
             " AND ended >= ?5 AND ended <= ?6 AND (NOT ?8 OR moving IS NOT NULL) ORDER BY round.id DESC LIMIT ?7",
             (self._id, hotkey, after, failed, *_span(begin, end), limit, moved),
         )
-        return [(_round(row[:_ROUND_WIDTH]), Result(*row[_ROUND_WIDTH:])) for row in reversed(rows)]
+        return [self._in_round(row) for row in reversed(rows)]
 
     def failures(
         self, limit: int, *, begin: float | None = None, end: float | None = None
@@ -178,7 +182,7 @@ class History:
             " ORDER BY round.id DESC, uid DESC LIMIT ?4",
             (self._id, *_span(begin, end), limit),
         )
-        return [(_round(row[:_ROUND_WIDTH]), Result(*row[_ROUND_WIDTH:])) for row in reversed(rows)]
+        return [self._in_round(row) for row in reversed(rows)]
 
     def last_at(self, uid: int) -> Hotkey | None:
         """Who held a uid when it was last asked or judged, as far as the last 5,000 rounds tell."""
@@ -216,7 +220,7 @@ class History:
             "SELECT body FROM receipt WHERE ledger = ? AND round = ? AND hotkey = ? ORDER BY rowid",
             (self._id, round_id, hotkey),
         )
-        return [bytes(row[0]) for row in rows]
+        return [self._made(bytes, row[0]) for row in rows]
 
     # What waits for the truth.
 
@@ -230,7 +234,7 @@ class History:
             " ORDER BY due, id LIMIT ?3",
             (self._id, due, limit),
         )
-        return [Deferred(*row) for row in rows]
+        return [self._made(Deferred, row) for row in rows]
 
     def open_count(self) -> int:
         """How many deferred questions wait for their truth."""
@@ -247,8 +251,8 @@ class History:
             "SELECT hotkey, uid, registered, body, receipt FROM answer WHERE ledger = ? AND deferred = ? ORDER BY uid",
             (self._id, id_),
         )
-        found, due, made = rows[0]
-        return Deferred(found, due, made, {Hotkey(row[0]): Answer(*row) for row in answers})
+        question = self._made(Deferred, rows[0])
+        return replace(question, answers={Hotkey(row[0]): self._made(Answer, row) for row in answers})
 
     # Weights and notes.
 
@@ -259,8 +263,8 @@ class History:
             (self._id, limit),
         )
         return [
-            WeightsSet(Block(b), tuple(Uid(uid) for uid in json.loads(u)), tuple(json.loads(w)), e, t)
-            for b, u, w, e, t in reversed(rows)
+            self._made(WeightsSet, (block, *map(self._numbers, (uids, weights)), hash_, time))
+            for block, uids, weights, hash_, time in reversed(rows)
         ]
 
     def commits(self, mechanism: int | None = 0, *, ended: bool | None = False, limit: int = 1000) -> list[Commit]:
@@ -272,7 +276,7 @@ class History:
             " AND (outcome IS NOT NULL) = ifnull(?, outcome IS NOT NULL) ORDER BY made DESC, hash LIMIT ?",
             (self._id, mechanism, ended, limit),
         )
-        return [_commit(row) for row in reversed(rows)]
+        return [self._commit(row) for row in reversed(rows)]
 
     def other_chains(self) -> list[str]:
         """Genesis hashes of the other chains for which the file has a ledger of the same validator and subnet; the one
@@ -305,15 +309,31 @@ class History:
         with self._lock, explained(self.path):
             return self._db.execute(sql, values).fetchall()
 
+    def _in_round(self, row: Sequence[Any]) -> tuple[Round, Result]:
+        return self._made(Round, row[:_ROUND_WIDTH]), self._made(Result, row[_ROUND_WIDTH:])
 
-def _commit(row: Sequence[Any]) -> Commit:
-    uids, weights, salt = (tuple(json.loads(text)) for text in row[2:5])
-    return Commit(row[0], row[1], uids, weights, salt, int(row[5]), *row[6:])
+    def _commit(self, row: Sequence[Any]) -> Commit:
+        version_key = self._made(int, row[5], strict=False)  # a u64 is kept as text
+        return self._made(Commit, (*row[:2], *map(self._numbers, row[2:5]), version_key, *row[6:]))
 
+    def _numbers(self, text: object) -> list[int]:
+        """A vector as the file keeps it."""
+        with self._sound():
+            return msgspec.json.decode(self._made(str, text), type=list[int])
 
-def _round(row: Sequence[Any]) -> Round:
-    number, block, started, ended, asked, answered, error, kind, rule, subject = row
-    return Round(number, block, started, ended, asked, answered, error, Kind(kind), rule, subject)
+    def _made(self, kind: type[T], values: Any, *, strict: bool = True) -> T:
+        """A record of a row's values, checked: SQLite holds anything in any column, and files get damaged."""
+        fields = getattr(kind, "__match_args__", None)
+        with self._sound():
+            plain = values if fields is None else dict(zip(fields, values, strict=False))
+            return msgspec.convert(plain, kind, strict=strict)
+
+    @contextmanager
+    def _sound(self) -> Iterator[None]:
+        try:
+            yield
+        except msgspec.MsgspecError as error:
+            raise StoreError(f"{self.path} holds what no validator wrote: {error}", remedy=DAMAGED) from None
 
 
 def _span(begin: float | None, end: float | None) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from substrateinterface import Keypair
 from subnet.chain.accounts import Identity
 from subnet.dashboard import Board, ChainSource, Dashboard, HealthSource, LedgerSource, onchain, probes, records, server
 from subnet.dashboard.server import known_names
-from subnet.errors import ChainUnreachable, ConfigError
+from subnet.errors import ChainUnreachable, ConfigError, WrongNetwork
 from subnet.receipts import Receipt, signed
 from subnet.store import History, Ledger, Result, Round, Score, WeightsSet
 from subnet.types import Block, Hotkey, Metagraph, Netuid, Rao, Uid
@@ -113,6 +114,8 @@ async def test_only_pages_of_its_own_are_answered() -> None:
             ("GET", {"Host": "[::1"}, 403),
             ("GET", {"Origin": "http://evil.example"}, 403),
             ("GET", {"Origin": url.rstrip("/")}, 200),
+            ("GET", {"Origin": "http://["}, 403),
+            ("GET", {"Origin": "null"}, 403),
             ("GET", {"Sec-Fetch-Site": "cross-site"}, 403),
             ("POST", {}, 403),
             ("DELETE", {}, 403),
@@ -246,6 +249,20 @@ async def test_a_file_that_is_no_ledger_is_a_problem_that_is_told(tmp_path: Path
             assert reply.status == 404
 
 
+async def test_a_ledger_whose_rows_were_damaged_is_a_problem_and_not_the_end(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.execute("PRAGMA ignore_check_constraints = 1")
+        file.execute("UPDATE score SET value = 'much'")
+    file.close()
+    board = Board()
+    source = LedgerSource(board, lambda: History(path))
+    async with working(source.run()), serving(board, lambda: History(path)) as (url, client):
+        await until(lambda: "no validator wrote" in board.text("ledger"))
+        async with client.get(url + "api/miner/1") as reply:
+            assert reply.status == 404
+    source.close()
+
+
 # The chain.
 
 
@@ -255,7 +272,7 @@ class Node:
     genesis_hash, endpoint = GENESIS, "ws://node"
 
     def __init__(self) -> None:
-        self.block, self.down, self.woken = 100, False, asyncio.Event()
+        self.block, self.down, self.ended, self.woken = 100, False, False, asyncio.Event()
 
     async def __aenter__(self) -> Node:
         self.answer()
@@ -277,6 +294,9 @@ class Node:
             yield self.block
             await self.woken.wait()
             self.woken.clear()
+            if self.ended:
+                self.ended = False
+                raise WrongNetwork("another genesis")
 
     async def block_number(self) -> int:
         self.answer()
@@ -324,6 +344,27 @@ async def test_the_chain_is_followed_and_what_was_known_stays_while_it_is_down()
         node.grow()
         await until(lambda: told()["ok"] and told()["block"] == 110)
         assert told()["since"] is None
+
+
+async def test_what_belongs_to_blocks_or_a_chain_that_are_gone_is_forgotten() -> None:
+    board, node = Board(), Node()
+
+    def told(topic: str) -> Any:
+        return json.loads(board.text(topic))
+
+    async def connect() -> Any:
+        return node
+
+    async with working(ChainSource(board, 2, connect).run()):
+        await until(lambda: bool(told("emission")) and told("emission")["blocks"] == [60, 80, 100])
+        node.block = 70  # as from a snapshot
+        node.woken.set()
+        await until(lambda: told("emission")["blocks"] == [60, 70])
+        node.genesis_hash, node.block, node.ended = "0x" + "cd" * 32, 64, True  # wiped, and begun anew
+        node.woken.set()
+        await until(lambda: told("chain").get("genesis") == node.genesis_hash)
+        await until(lambda: told("emission")["blocks"][-1] == 64)
+        assert 70 not in told("emission")["blocks"]
 
 
 async def test_a_chain_that_was_never_there_is_tried_again() -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -392,6 +393,36 @@ def test_a_torn_page_is_found_on_opening(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="malformed") as caught:
         ledger(path)
     assert "restore a copy" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("damage", "read"),
+    [
+        ("UPDATE score SET value = 'much'", lambda history: history.scores()),
+        ("UPDATE round SET started = 'soon'", lambda history: history.latest_rounds(9)),
+        ("UPDATE round SET kind = 'none'", lambda history: history.last_round()),
+        ("UPDATE result SET moving = x'00ff'", lambda history: history.results(1)),
+        ("UPDATE result SET uid = 'x'", lambda history: history.results_of("5A", 9)),
+        ("UPDATE weights SET uids = '[['", lambda history: history.weights()),
+        ("UPDATE weights SET weights = '{}'", lambda history: history.weights()),
+        ("UPDATE receipt SET body = '?'", lambda history: history.receipts(1, "5A")),
+    ],
+)
+def test_rows_that_no_validator_wrote_are_told_with_a_remedy(
+    tmp_path: Path, damage: str, read: Callable[[History], Any]
+) -> None:
+    path = tmp_path / "v.sqlite"
+    with ledger(path) as book:
+        result = result_of("5A", 0.5, uid=1, moving=0.5, receipts=(b"r",))
+        book.record(round_of(1), [result], [score_of("5A", 0.5)])
+        book.add_weights(WeightsSet(Block(30), (Uid(1),), (65535,), "0xaa", 1e9))
+    with sqlite3.connect(path) as file:
+        file.execute("PRAGMA ignore_check_constraints = 1")
+        assert file.execute(damage).rowcount == 1
+    file.close()
+    with History(path) as history, pytest.raises(StoreError, match="no validator wrote") as caught:
+        read(history)
+    assert "Move the file away" in caught.value.remedy
 
 
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
