@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from subnet.database import explained, insert_rows, open_writer, transaction
+from subnet.errors import StoreError
 from subnet.store.history import History
 from subnet.store.records import (
     MAX_ANSWER,
@@ -31,6 +32,7 @@ from subnet.types import Block, Hotkey, Netuid
 
 _PRUNE_EVERY: Final = 128  # rounds
 _DAY: Final = 86_400.0
+_GONE: Final = "Put it back where it was, with its -wal file; or start the validator again, and its scores start anew."
 
 
 class Ledger(History):
@@ -57,11 +59,12 @@ class Ledger(History):
         keep_receipts_days: float = 1.0,
         durable: bool = True,
     ) -> None:
-        self.path = Path(path).expanduser()
+        self.path = Path(path).expanduser().absolute()  # the user's code may change the folder
         self.keep_days, self.keep_receipts_days, self.window = keep_days, keep_receipts_days, 0
         self._lock = threading.RLock()
         self._db, self._guard = open_writer(self.path, STEPS, durable=durable)
         try:
+            self._file = self._stamp()
             self._id = self._enter(genesis_hash, netuid, validator)
         except BaseException:
             self.close()
@@ -350,8 +353,19 @@ class Ledger(History):
 
     @contextmanager
     def _write(self) -> Iterator[None]:
-        with self._lock, explained(self.path), transaction(self._db):
-            yield
+        with self._lock, explained(self.path):
+            if self._guard >= 0 and self._stamp() != self._file:
+                raise StoreError(f"{self.path} was moved, replaced or deleted", remedy=_GONE)
+            with transaction(self._db):
+                yield
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Which file is there now; None where there is none. SQLite would write on to one that nobody finds again."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def _bounded(text: str | None) -> str | None:

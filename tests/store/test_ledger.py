@@ -425,6 +425,24 @@ def test_rows_that_no_validator_wrote_are_told_with_a_remedy(
     assert "Move the file away" in caught.value.remedy
 
 
+def test_a_file_that_was_taken_away_is_written_no_more_until_it_is_back(tmp_path: Path) -> None:
+    path, away = tmp_path / "v.sqlite", tmp_path / "away"
+    with ledger(path) as book:
+        assert book.record(round_of(1), [result_of("5A", 0.5)], [score_of("5A", 0.5)])
+        path.rename(away)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="deleted") as caught:
+                book.record(round_of(2), [result_of("5A", 0.5)], [score_of("5A", 0.7)])
+        assert "start the validator again" in caught.value.remedy
+        path.write_bytes(away.read_bytes())  # a copy is not what we have open
+        with pytest.raises(StoreError, match="replaced"):
+            book.record(round_of(2), [result_of("5A", 0.5)], [score_of("5A", 0.7)])
+        away.replace(path)
+        assert book.record(round_of(2), [result_of("5A", 0.5)], [score_of("5A", 0.7)])
+    with History(path) as history:
+        assert [one.id for one in history.rounds()] == [1, 2]
+
+
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "v"
     db = sqlite3.connect(path)
