@@ -32,7 +32,7 @@ from subnet.cli.onchain import (
     on_chain,
     short,
 )
-from subnet.errors import ConfigError
+from subnet.errors import ChainError, ConfigError
 from subnet.types import tao
 
 if TYPE_CHECKING:
@@ -92,9 +92,14 @@ def command(
         else:
             call = calls.start_call(start or 0)
             await confirm(chain, f"Start subnet {start}?", endpoint, yes=yes, call=call, key=owner)
-        if not no_start:
-            result["started"] = await _start(chain, owner, result["netuid"])
-        return result
+        if no_start:
+            return result
+        try:
+            return result | {"started": await _start(chain, owner, result["netuid"])}
+        except ChainError as error:
+            if start is None:
+                error.remedy += f" The subnet is there: `subnet create --start {result['netuid']}` goes on."
+            raise
 
     result = on_chain(endpoint, genesis_hash, work)
     if as_json:

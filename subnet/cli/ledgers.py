@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from subnet.store import History
 
+NARROWEST = 80  # columns: below it the terminal breaks lines, since a number that is cut would be taken for another
 PIPED = 160  # columns: what is not read on a terminal is never cut
 
 LedgerFile = Annotated[
@@ -87,8 +88,8 @@ def shown_time(seconds: float) -> str:
 
 
 def console() -> Console:
-    """Where tables are printed: as wide as the terminal, or wide enough for a file."""
+    """Where tables are printed: as wide as the terminal, if it is no mere strip, or wide enough for a file."""
     from rich.console import Console
 
     made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=max(made.width, PIPED))
+    return Console(highlight=False, width=max(made.width, NARROWEST if made.is_terminal else PIPED))

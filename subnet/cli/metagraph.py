@@ -21,6 +21,7 @@ At = Annotated[int | None, typer.Option("--block", min=0, metavar="N", help="As 
 Watch = Annotated[bool, typer.Option("--watch", help="Go on, at every block, until Ctrl-C.")]
 
 WIDE = 132  # columns of a terminal from which on every heading is whole and addresses have their place
+NARROWEST = 80  # below it the terminal breaks lines: a number that is cut would be taken for another
 PIPED = 160  # what is not read on a terminal is never cut
 
 _HEADINGS = {  # wide: narrow
@@ -56,7 +57,7 @@ def command(
     if as_json:
         print_json(as_data(metagraph))
         return
-    console = _console()
+    console = _console(NARROWEST)
     console.print(table(metagraph, console.width))
 
 
@@ -89,11 +90,11 @@ def as_data(metagraph: Metagraph) -> dict[str, Any]:
     }
 
 
-def _console() -> Console:
+def _console(least: int = 0) -> Console:
     from rich.console import Console
 
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=max(console.width, PIPED))
+    return Console(highlight=False, width=max(console.width, least if console.is_terminal else PIPED))
 
 
 def table(metagraph: Metagraph, width: int = WIDE) -> Table:

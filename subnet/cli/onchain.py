@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -211,8 +212,17 @@ async def confirm(
     if not sys.stdin.isatty():
         raise ConfigError(f"this spends real money on {network or endpoint}", remedy=_UNASKED)
     fee = "" if call is None or key is None else f" The fee is {tao((await chain.estimate(call, key)).fee)} TAO."
-    if not typer.confirm(f"{question}{fee} ({network or endpoint})", err=True):
+    if not _says_yes(f"{question}{fee} ({network or endpoint})"):
         raise Declined("nothing was sent")
+
+
+def _says_yes(question: str) -> bool:
+    """Ctrl-C ends the question: asyncio's own handler would only cancel the task that waits in it, for good."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return typer.confirm(question, err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def short(address: str) -> str:

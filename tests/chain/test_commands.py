@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,23 @@ async def test_who_is_asked_and_a_no_is_a_no(
     with pytest.raises(ConfigError, match="real money") as caught:
         await onchain.confirm(node, "Spend?", endpoint, yes=yes)
     assert "--yes" in caught.value.remedy
+
+
+def test_ctrl_c_ends_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under asyncio the first one would only be noted, and the question stay."""
+
+    def interrupted(question: str, **_: bool) -> bool:
+        signal.raise_signal(signal.SIGINT)
+        return True
+
+    async def ask() -> None:
+        node: Any = Node(OTHER)
+        await onchain.confirm(node, "Spend?", "wss://entrypoint.invalid", yes=False)
+
+    monkeypatch.setattr(typer, "confirm", interrupted)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(ask())
 
 
 @pytest.mark.e2e
@@ -345,3 +364,12 @@ def test_the_metagraphs_table_fits_its_terminal(width: int, wide: bool) -> None:
     assert ("203.0.113.255:65535" in owner) is wide
     assert ("(owner)" if wide else "owner") in owner
     assert ("incentive" if wide else "incent") in headings
+
+
+def test_no_number_is_cut_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from subnet.cli import ledgers, metagraph
+
+    for name, value in {"COLUMNS": "40", "FORCE_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert metagraph._console(metagraph.NARROWEST).width == ledgers.console().width == 80
+    assert metagraph._console().width == 40  # --watch goes back over its lines, which must not be broken
