@@ -80,7 +80,9 @@ class Account:
     failures: tuple[tuple[Round, Result], ...]
     receipts: tuple[CheckedReceipt, ...]
     weights: WeightsSet | None
-    """The last weights that the chain took."""
+    """The last weights that the chain took in the subnet's first mechanism."""
+    more_weights: tuple[WeightsSet, ...]
+    """The last of each further mechanism that has any."""
 
     @property
     def weight(self) -> tuple[int, float]:
@@ -118,6 +120,7 @@ def _account(history: History, hotkey: Hotkey, rounds: int) -> Account:
         failures=tuple(history.results_of(hotkey, FAILURES, failed=True)),
         receipts=tuple(_receipts(history, hotkey, [one.round for one in contributions])),
         weights=weights[-1] if weights else None,
+        more_weights=tuple(history.weights(limit=1, mechanism=m)[-1] for m in history.mechanisms() if m),
     )
 
 

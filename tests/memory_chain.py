@@ -92,6 +92,7 @@ class MemoryChain:
     stale_for: float = 0.0
     wrong_network: WrongNetwork | None = None
     is_pinned: bool = False
+    mechanisms: int = 1
 
     def __post_init__(self) -> None:
         self._moved = asyncio.Event()
@@ -206,6 +207,10 @@ class MemoryChain:
         self, netuid: int, block: int | None = None, *, mecid: int = 0
     ) -> tuple[TimelockedCommit, ...]:
         return tuple(self._lists(block)[1])
+
+    async def mechanism_count(self, netuid: int, block: int | None = None) -> int:
+        self._reach()
+        return self.mechanisms
 
     async def events(self, block: int | None = None) -> tuple[Event, ...]:
         self._remember(block)

@@ -357,7 +357,7 @@ class Validator(Actor, ABC):
     def weigh_mechanism(
         self, mechanism: int, moving: Mapping[Hotkey, float], metagraph: Metagraph
     ) -> Mapping[Uid, float]:
-        """The same for one of several mechanisms (0 is the first); by default all get the same weights."""
+        """The same for one of several mechanisms (0 is the first), of the one set of scores; by default all alike."""
         return self.weigh(moving, metagraph)
 
     def check(self) -> None:

@@ -258,10 +258,9 @@ class Commits:
 
     async def _revealed(self, commit: Commit, block: Block, extrinsic: str) -> None:
         told: dict[str, Any] = {"committed": commit.block, "uids": list(commit.uids), "weights": list(commit.weights)}
-        if not self._mechanism:
-            uids = tuple(Uid(uid) for uid in commit.uids)
-            kept = WeightsSet(block, uids, commit.weights, extrinsic, time.time())
-            await asyncio.to_thread(self._ledger.add_weights, kept)
+        uids = tuple(Uid(uid) for uid in commit.uids)
+        kept = WeightsSet(block, uids, commit.weights, extrinsic, time.time(), self._mechanism)
+        await asyncio.to_thread(self._ledger.add_weights, kept)
         await self._settle(commit, "revealed")
         self._refusals.passed()
         self._latest = commit if commit.salt else None  # what the chain opened, it opens on every fork

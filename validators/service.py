@@ -9,8 +9,8 @@ Log events: ``validating`` (round, scores), ``round`` (round, block, asked, answ
 seconds, failures: how many peers for which reason), ``round_failed`` (the same, with the
 traceback), ``no_peers``, ``score_ignored`` (uid, reason), ``score_dropped`` (hotkey, uid),
 ``loop_failed``, ``fresh_ledger`` (genesis, others: the last chains that it
-has scored on), ``stopped``, and those of the truths, the organic API, :mod:`subnet.registration` and
-:mod:`subnet.validators.setter`.
+has scored on), ``stopped``, and those of the truths, the organic API, :mod:`subnet.registration`,
+:mod:`subnet.validators.mechanisms` and :mod:`subnet.validators.setter`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from subnet.service import Loops, Service, load, warn_unread
 from subnet.store import Ledger, Score
 from subnet.types import Hotkey, Netuid
 from subnet.validators.commits import check_form
+from subnet.validators.mechanisms import MechanismCount
 from subnet.validators.rounds import Rounds
 from subnet.validators.scorebook import Scorebook
 from subnet.validators.setter import WeightPolicy, WeightSetter
@@ -116,6 +117,8 @@ class ValidatorService(Service):
         for mechanism in range(self.validator.mechanisms):
             setter = self._setter(book.ledger, mechanism)
             self.loops.start(f"weights-{mechanism}" if mechanism else "weights", setter.step)
+        count = MechanismCount(self._chain, self.netuid, self.validator.mechanisms)
+        self.loops.start("mechanisms", count.look)
         self.loops.start("truths", truths.step)
         for _ in range(rounds.lanes):
             self.loops.start("rounds", rounds.one)

@@ -20,7 +20,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +30,7 @@ from subnet.follower import next_block
 from subnet.health import Health
 from subnet.service import register_remedy
 from subnet.store import Score, WeightsSet
-from subnet.types import Hotkey, Metagraph, Netuid, Neuron, Uid
+from subnet.types import Block, Hotkey, Metagraph, Netuid, Neuron, Uid
 from subnet.validators.commits import Commits, held_weights, nonzero, part
 from subnet.validators.epochs import PASSING, Epochs, Tally, Why
 from subnet.validators.weights import FORMS, as_weights, burned, current, window
@@ -191,6 +191,9 @@ class WeightSetter:
             self._failed(epoch, "failed", Why("refused", error.remedy, error.message), error.code)
 
     async def _set(self, epoch: int, opens: int, head: int) -> None:
+        count = await self._chain.mechanism_count(self._netuid) if self._mechanism else 1
+        if self._mechanism >= count:
+            raise NotNow("no-mechanism", f"The subnet has {count}: run with -o mechanisms={count}.")
         metagraph, rules = await asyncio.gather(
             self._chain.metagraph(self._netuid, mecid=self._mechanism), self._chain.hyperparameters(self._netuid)
         )
@@ -227,7 +230,7 @@ class WeightSetter:
         self._epochs.arrived(epoch)
         self._tally.count("ok")
         told = {"block": included.block, "epoch": epoch, "uids": uids, "weights": weights}
-        await self._keep(WeightsSet(included.block, tuple(uids), tuple(weights), included.extrinsic_hash, time.time()))
+        await self._keep(included.block, uids, weights, included.extrinsic_hash)
         log.info("weights_set", extra=told | {"extrinsic": included.extrinsic_hash})
 
     async def _there_already(self, me: Neuron, epoch: int, opens: int) -> bool:
@@ -238,8 +241,7 @@ class WeightSetter:
         held = await self._held()
         if not held or (self._sent is not None and self._sent != (epoch, held)):
             return False
-        uids = tuple(Uid(uid) for uid in held)
-        await self._keep(WeightsSet(me.last_update, uids, tuple(held.values()), "", time.time()))
+        await self._keep(me.last_update, list(held), list(held.values()), "")
         log.info("weights_found", extra={"block": me.last_update, "epoch": epoch})
         return True
 
@@ -267,14 +269,14 @@ class WeightSetter:
         self._health.trouble(self._name, why.error, why.remedy)
         log.warning("weights_failed", extra={"epoch": epoch, "code": code, "error": why.error, "remedy": why.remedy})
 
-    async def _keep(self, weights: WeightsSet) -> None:
-        if self._mechanism:
-            return  # the ledger's weights are those of the first
+    async def _keep(self, block: Block, uids: Sequence[int], weights: Sequence[int], extrinsic: str) -> None:
+        targets, now = tuple(Uid(uid) for uid in uids), time.time()
+        kept = WeightsSet(block, targets, tuple(weights), extrinsic, now, self._mechanism)
 
         def keep() -> None:
-            last = self._ledger.weights(limit=1)
-            if not last or last[0].block != weights.block:
-                self._ledger.add_weights(weights)
+            last = self._ledger.weights(limit=1, mechanism=self._mechanism)
+            if not last or last[0].block != block:
+                self._ledger.add_weights(kept)
 
         await asyncio.to_thread(keep)
 

@@ -110,6 +110,13 @@ class Reader:
         """The block in which the subnet's coming epoch runs; None if it has no epochs. Raises NoSuchSubnet."""
         return await self._connection.read(lambda session: subnets.read_next_epoch(session, netuid))
 
+    async def mechanism_count(self, netuid: int, block: int | None = None) -> int:
+        """How many mechanisms a subnet has, each with weights and a share of the emission; 1 without any of its own.
+
+        Raises NoSuchSubnet.
+        """
+        return await self._at(block, lambda s, at: subnets.read_mechanism_count(s, netuid, at))
+
     async def start_call_block(self, netuid: int) -> Block:
         """The first block that takes start_call for this subnet."""
         return await self._connection.read(lambda session: subnets.read_start_block(session, netuid))

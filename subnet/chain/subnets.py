@@ -98,6 +98,14 @@ def read_subnet_details(session: Session, netuids: list[Netuid] | None, at: str 
     return [_details(snapshot, netuid) for netuid in wanted]
 
 
+def read_mechanism_count(session: Session, netuid: int, at: str | None) -> int:
+    """How many mechanisms a subnet has, 1 at the least. Raises NoSuchSubnet."""
+    added, count = Entry("NetworksAdded", (u16(netuid),)), Entry("MechanismCountCurrent", (u16(netuid),))
+    snapshot = session.read([added, count], at)
+    check_subnet(snapshot, added, netuid)
+    return decode.unsigned(snapshot[count], 1) or 1
+
+
 def _details(snapshot: Snapshot, netuid: Netuid) -> Subnet:
     key = (u16(netuid),)
     check_subnet(snapshot, Entry("NetworksAdded", key), netuid)

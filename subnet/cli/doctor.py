@@ -226,6 +226,15 @@ async def _validator(
     for one in findings_chain.commit_reveal(rules, metagraph.block, due, kept):
         yield one
     yield findings_chain.weights_age(neuron, rules, metagraph.block)
+    for one in findings_chain.mechanisms(await _silent(chain, metagraph, neuron)):
+        yield one
+
+
+async def _silent(chain: Chain, metagraph: Metagraph, neuron: Neuron) -> dict[int, bool]:
+    """The subnet's mechanisms beyond the first, and whether the chain has no weights of this neuron in each."""
+    count = await chain.mechanism_count(metagraph.netuid)
+    rows = {m: await chain.weights(metagraph.netuid, mecid=m) for m in range(1, count)}
+    return {mechanism: neuron.uid not in row for mechanism, row in rows.items()}
 
 
 def _kept(folder: Path, netuid: int, hotkey: str) -> list[Commit] | None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from subnet.account import Account
+    from subnet.chain import Chain
+    from subnet.store import WeightsSet
+    from subnet.types import Metagraph
 
 CHAIN_S = 10.0
 """Seconds that the chain has to say what it holds."""
@@ -67,19 +70,27 @@ def _on_chain(account: Account, endpoint: str) -> dict[str, Any]:
     from subnet.chain import Chain
     from subnet.errors import SubnetError
 
+    async def row(chain: Chain, metagraph: Metagraph, mechanism: int) -> dict[str, Any]:
+        rows = await chain.weights(account.netuid, metagraph.block, mecid=mechanism)
+        me = metagraph.uid_of(account.validator)
+        held = dict(rows.get(me, []) if me is not None else [])
+        weight = held.get(account.uid, 0)
+        return {"weight": weight, "share": weight / (sum(held.values()) or 1)}
+
     async def ask() -> dict[str, Any]:
         async with asyncio.timeout(CHAIN_S):
             async with await Chain.connect(endpoint, genesis_hash=account.genesis_hash) as chain:
                 metagraph = await chain.metagraph(account.netuid)
+                held = {
+                    m: await row(chain, metagraph, m) for m in (0, *(one.mechanism for one in account.more_weights))
+                }
                 me = metagraph.uid_of(account.validator)
-                row = dict((await chain.weights(account.netuid, metagraph.block)).get(me, []) if me is not None else [])
         owner = metagraph.hotkeys[account.uid] if account.uid < len(metagraph) else None
-        weight = row.get(account.uid, 0)
         return {
             "asked": True,
             "block": metagraph.block,
-            "weight": weight,
-            "share": weight / (sum(row.values()) or 1),
+            **held.pop(0),
+            "mechanisms": held,
             "validator_uid": me,
             "uid_belongs_to": owner,
         }
@@ -95,7 +106,6 @@ def _on_chain(account: Account, endpoint: str) -> dict[str, Any]:
 def _as_data(account: Account) -> dict[str, Any]:
     import msgspec
 
-    weight, share = account.weight
     data = asdict(account) | {"score": account.score and msgspec.structs.asdict(account.score)}
     for one, kept in zip(data["contributions"], account.contributions, strict=True):
         one["part"] = kept.part
@@ -103,11 +113,16 @@ def _as_data(account: Account) -> dict[str, Any]:
         {"round": done.id, "ended": done.ended, "reason": result.reason, "elapsed": result.elapsed}
         for done, result in account.failures
     ]
-    sent = account.weights
-    data["weights"] = (
-        None if sent is None else {"block": sent.block, "set": sent.time, "weight": weight, "share": share}
-    )
+    data["weights"] = None if account.weights is None else _sent(account, account.weights)
+    data["more_weights"] = [_sent(account, one) | {"mechanism": one.mechanism} for one in account.more_weights]
     return data
+
+
+def _sent(account: Account, sent: WeightsSet) -> dict[str, Any]:
+    from subnet.account import part_of
+
+    weight, share = part_of(sent, account.uid)
+    return {"block": sent.block, "set": sent.time, "weight": weight, "share": share}
 
 
 def _print(account: Account, chain: dict[str, Any]) -> None:
@@ -180,18 +195,21 @@ def _print_receipts(account: Account, out: Any) -> None:
 
 
 def _print_weights(account: Account, chain: dict[str, Any], out: Any) -> None:
-    weight, share = account.weight
     out.print("\nWeights")
-    if account.weights is None:
+    if account.weights is None and not account.more_weights:
         out.print("  none were set yet")
-    else:
-        when = shown_time(account.weights.time)
-        out.print(f"  set in block {account.weights.block} ({when}): {weight} of {U16_MAX}, {share:.2%} of all")
+    for sent in (account.weights, *account.more_weights):
+        if sent is not None:
+            told, where = _sent(account, sent), f"in mechanism {sent.mechanism}, " if account.more_weights else ""
+            when = f"block {sent.block} ({shown_time(sent.time)})"
+            out.print(f"  set {where}in {when}: {told['weight']} of {U16_MAX}, {told['share']:.2%} of all")
     if not chain["asked"]:
         out.print(f"  the chain: {chain['problem']}", markup=False, soft_wrap=True)
         return
-    held = f"{chain['weight']} of {U16_MAX}, {chain['share']:.2%} of all"
-    out.print(f"  the chain at block {chain['block']} holds: {held}")
+    for mechanism, told in {0: chain, **chain["mechanisms"]}.items():
+        where = f" in mechanism {mechanism}" if chain["mechanisms"] else ""
+        held = f"{told['weight']} of {U16_MAX}, {told['share']:.2%} of all"
+        out.print(f"  the chain at block {chain['block']} holds{where}: {held}")
     if chain["validator_uid"] is None:
         out.print("  the validator has no uid there now")
     if chain["uid_belongs_to"] != account.hotkey:

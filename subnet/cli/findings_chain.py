@@ -157,6 +157,20 @@ def commit_reveal(
         yield Finding("commit-reveal", "ok", f"on, {rules.reveal_period} epochs; no commit is open")
 
 
+def mechanisms(silent: Mapping[int, bool]) -> Iterator[Finding]:
+    """Whether a validator has weights in each mechanism; ``silent``: those beyond the first, True without any."""
+    if not silent:
+        return
+    without = [mechanism for mechanism, none in silent.items() if none]
+    told = f"the subnet has {len(silent) + 1}"
+    if not without:
+        yield Finding("mechanisms", "ok", f"{told}, and it has weights in each")
+        return
+    named = ", ".join(map(str, without))
+    remedy = f"Run it with -o mechanisms={len(silent) + 1}; weigh_mechanism says what differs between them."
+    yield Finding("mechanisms", "warn", f"{told}, and it has no weights in mechanism {named}", remedy)
+
+
 def weights_age(neuron: Neuron, rules: Hyperparameters, head: int) -> Finding:
     """How long ago a validator set weights; after the cutoff it counts for nothing."""
     age = head - neuron.last_update

@@ -192,9 +192,10 @@ def _weights(
 ) -> list[dict[str, Any]]:
     uid = _uid_of(history, who)
     rows = []
-    for one in history.weights(limit=100_000 if begin is not None or end is not None else last):
+    for one in history.weights(limit=100_000 if begin is not None or end is not None else last, mechanism=None):
         if (begin is None or one.time >= begin) and (end is None or one.time <= end):
-            row: dict[str, Any] = {"set": one.time, "block": one.block, "extrinsic": one.extrinsic_hash or None}
+            row: dict[str, Any] = {"set": one.time, "mechanism": one.mechanism}
+            row |= {"block": one.block, "extrinsic": one.extrinsic_hash or None}
             rows.append(row | _whose(one, uid))
     return rows[-last:]
 

@@ -256,16 +256,22 @@ class History:
 
     # Weights and notes.
 
-    def weights(self, limit: int = 1000) -> list[WeightsSet]:
-        """The last ``limit`` sets of weights, oldest first."""
+    def weights(self, limit: int = 1000, *, mechanism: int | None = 0) -> list[WeightsSet]:
+        """The last ``limit`` sets of weights of a mechanism (None: of all), oldest first."""
         rows = self._all(
-            "SELECT block, uids, weights, extrinsic, time FROM weights WHERE ledger = ? ORDER BY id DESC LIMIT ?",
-            (self._id, limit),
+            "SELECT block, uids, weights, extrinsic, time, mechanism FROM weights WHERE ledger = ?"
+            " AND mechanism = ifnull(?, mechanism) ORDER BY id DESC LIMIT ?",
+            (self._id, mechanism, limit),
         )
         return [
-            self._made(WeightsSet, (block, *map(self._numbers, (uids, weights)), hash_, time))
-            for block, uids, weights, hash_, time in reversed(rows)
+            self._made(WeightsSet, (block, *map(self._numbers, (uids, weights)), *rest))
+            for block, uids, weights, *rest in reversed(rows)
         ]
+
+    def mechanisms(self) -> list[int]:
+        """The mechanisms that weights are kept of, ascending."""
+        rows = self._all("SELECT DISTINCT mechanism FROM weights WHERE ledger = ? ORDER BY mechanism", (self._id,))
+        return [self._made(int, row[0]) for row in rows]
 
     def commits(self, mechanism: int | None = 0, *, ended: bool | None = False, limit: int = 1000) -> list[Commit]:
         """The last ``limit`` weight commits of a mechanism (None: of all) that are open, or that have ended (None:

@@ -262,12 +262,12 @@ class Ledger(History):
         self._db.executemany("DELETE FROM answer WHERE ledger = ? AND deferred = ?", [(self._id, id_) for id_ in ids])
 
     def add_weights(self, weights: WeightsSet) -> None:
-        """Keep a set of weights that was read back from the chain; the same block and hash count once."""
+        """Keep a set of weights that was read back from the chain; the same mechanism, block and hash count once."""
         with self._write():
             self._db.execute(
-                "INSERT INTO weights (ledger, block, uids, weights, extrinsic, time)"
-                " SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS"
-                " (SELECT 1 FROM weights WHERE ledger = ?1 AND block = ?2 AND extrinsic = ?5)",
+                "INSERT INTO weights (ledger, block, uids, weights, extrinsic, time, mechanism)"
+                " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS"
+                " (SELECT 1 FROM weights WHERE ledger = ?1 AND block = ?2 AND extrinsic = ?5 AND mechanism = ?7)",
                 (
                     self._id,
                     int(weights.block),
@@ -275,6 +275,7 @@ class Ledger(History):
                     json.dumps([int(weight) for weight in weights.weights]),
                     weights.extrinsic_hash,
                     weights.time,
+                    weights.mechanism,
                 ),
             )
 

@@ -98,13 +98,14 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class WeightsSet:
-    """Weights that the chain holds: the ``block`` they came in, u16 ``weights`` of ``uids``, hash, time."""
+    """Weights that the chain holds in a mechanism: the ``block`` they came in, u16 ``weights`` of ``uids``."""
 
     block: Block
     uids: tuple[Uid, ...]
     weights: tuple[int, ...]
     extrinsic_hash: str
     time: float
+    mechanism: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,5 +79,8 @@ DROP INDEX receipt_age;
 CREATE INDEX receipt_round ON receipt (ledger, round);
 """
 
-STEPS: Final = (_FIRST, _KINDS, _COMMITS, _LEANER)
+# Which of the subnet's mechanisms a set of weights is of.
+_MECHANISMS: Final = "ALTER TABLE weights ADD COLUMN mechanism INTEGER NOT NULL DEFAULT 0;"
+
+STEPS: Final = (_FIRST, _KINDS, _COMMITS, _LEANER, _MECHANISMS)
 SCHEMA_VERSION: Final = len(STEPS)

@@ -230,6 +230,9 @@ async def test_snapshots_do_not_change(chain: Chain) -> None:
 
 
 async def test_mechanisms_have_their_own_columns_and_matrices(chain: Chain) -> None:
+    assert await chain.mechanism_count(N) == 2
+    with pytest.raises(NoSuchSubnet):
+        await chain.mechanism_count(99)
     found = await chain.metagraph(N, mecid=1)
     assert (found.mecid, found.incentive.tolist(), found.last_update.tolist()) == (1, [7] * 4, [9] * 4)
     assert found.dividends.tolist() == [65535, 0, 0, 0]
@@ -561,6 +564,7 @@ async def test_whatever_values_a_node_makes_up_only_chain_errors_come_out(node: 
             lambda: chain.timelocked_commits(N),
             lambda: chain.events(),
             lambda: chain.next_epoch_block(N),
+            lambda: chain.mechanism_count(N),
             lambda: chain.network_cost(),
             lambda: chain.history(N, 0, 1, 1),
         ]

@@ -252,6 +252,15 @@ def test_commit_reveal() -> None:
     said(one(151, {"0x1": 50}, [commit("0x1")]), "fail", "too late")
 
 
+def test_mechanisms() -> None:
+    assert list(on_chain.mechanisms({})) == []
+    (served,) = on_chain.mechanisms({1: False})
+    assert served.level == "ok"
+    (lacking,) = on_chain.mechanisms({1: False, 2: True})
+    assert (lacking.level, "mechanism 2" in lacking.message) == ("warn", True)
+    assert "mechanisms=3" in lacking.remedy
+
+
 def test_weights_age() -> None:
     neuron = graph().neurons[0]
     said(on_chain.weights_age(neuron, rules(), 1000), "ok", "set 100 blocks ago")

@@ -48,6 +48,11 @@ def test_what_an_old_file_holds_is_all_there(old: Path) -> None:
             "5B": Score(Hotkey("5B"), Uid(2), 0.0, 1, Block(5), Block(10), 101.0, 1, 0.0, 0.0),
         }
         assert book.weights() == [WeightsSet(Block(30), (Uid(1), Uid(2)), (65535, 0), "0xaa", 120.0)]
+        second = WeightsSet(Block(30), (Uid(1),), (65535,), "0xaa", 130.0, mechanism=1)
+        book.add_weights(second)
+        book.add_weights(second)
+        assert (book.mechanisms(), book.weights(mechanism=1)) == ([0, 1], [second])
+        assert book.weights(mechanism=None)[1:] == [second]
 
 
 def test_an_old_file_goes_on_with_what_is_new(old: Path) -> None:

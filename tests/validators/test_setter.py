@@ -246,6 +246,7 @@ async def test_what_is_burned_goes_to_the_owner(chain: MemoryChain, ledger: Ledg
 
 
 async def test_each_mechanism_has_weights_of_its_own(chain: MemoryChain, ledger: Ledger) -> None:
+    chain.mechanisms = 2
     first, second = Bench(chain, ledger), Bench(chain, ledger, mechanism=1)
     second.scores = {"5B": _score("5B", 1.0)}  # type: ignore[dict-item]
     first.start()
@@ -256,7 +257,26 @@ async def test_each_mechanism_has_weights_of_its_own(chain: MemoryChain, ledger:
     await second.loops.stop()
     assert chain.rows[Uid(1)] == [(2, 65535), (3, 32768)]
     assert chain.more_rows[1][Uid(1)] == [(3, 65535)]
-    assert len(ledger.weights()) == 1
+    assert [kept.uids for kept in ledger.weights()] == [(2, 3)]
+    assert [(kept.uids, kept.mechanism) for kept in ledger.weights(mechanism=1)] == [((3,), 1)]
+    assert len(ledger.weights(mechanism=None)) == 2
+    assert ledger.mechanisms() == [0, 1]
+
+
+async def test_a_mechanism_that_the_subnet_has_not_is_named(
+    chain: MemoryChain, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    second = Bench(chain, ledger, mechanism=1)
+    second.start()
+    await second.at(105)
+    assert [record.reason for record in events(caplog, "weights_waiting")] == ["no-mechanism"]
+    assert [(one.name, "mechanisms=1" in one.remedy) for one in second.health.troubles] == [
+        ("weights of mechanism 1", True)
+    ]
+    chain.mechanisms = 2
+    await second.at(106)
+    await until(lambda: second.setter.counts["ok"] == 1)
+    await second.loops.stop()
 
 
 @pytest.mark.parametrize("wrong", [{"burn": 1.5}, {"burn": -0.1}, {"burn": float("nan")}, {"commit": "loudly"}])
