@@ -56,9 +56,11 @@ def test_fields_never_overwrite_the_records_own() -> None:
 
 def test_text_of_a_peer_can_neither_break_the_line_nor_drive_the_terminal() -> None:
     stream = logged()
-    logging.getLogger("subnet").warning("said %s", "a\n00:00:00 INFO forged\x1b[2J\x9b", extra={"x": "b\r\nc"})
+    logging.getLogger("subnet").warning(
+        "said %s", "a\n00:00:00 INFO forged\x1b[2J\x9b\u202e\u2028", extra={"x": "b\r\nc"}
+    )
     assert stream.getvalue().count("\n") == 1
-    assert "a\\n00:00:00 INFO forged\\x1b[2J\\x9b  x=b\\r\\nc" in stream.getvalue()
+    assert "a\\n00:00:00 INFO forged\\x1b[2J\\x9b\\u202e\\u2028  x=b\\r\\nc" in stream.getvalue()
 
 
 @pytest.mark.parametrize("as_json", [False, True])

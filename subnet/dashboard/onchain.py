@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from subnet.errors import ChainError, SubnetError
+from subnet.telemetry import HARMLESS
 from subnet.types import U16_MAX
 
 if TYPE_CHECKING:
@@ -207,4 +208,4 @@ class ChainSource:
 
 
 def _name(identity: Identity) -> str:
-    return identity.name[:LONGEST_NAME]
+    return identity.name.translate(HARMLESS)[:LONGEST_NAME]
