@@ -43,7 +43,7 @@ def import_module(name: str) -> ModuleType:
             f"{name} needs {missing}, which is not installed",
             remedy=missing_remedy(missing),
         ) from None
-    except Exception as error:  # the user's module may raise anything
+    except (Exception, SystemExit) as error:  # the user's module may raise anything, or be a script that ends itself
         log.exception("import_failed", extra={"target": name})
         raise DeclarationError(
             f"{name} can't be imported: {type(error).__name__}: {error}", remedy="Read the traceback above."

@@ -365,7 +365,8 @@ async def unless(stop: asyncio.Event, work: Awaitable[Any]) -> bool:
 
 def register_remedy(netuid: int, hotkey: str) -> str:
     """The command that registers ``hotkey``."""
-    return f"Register it: subnet register --netuid {netuid} --hotkey {hotkey} --wallet NAME (or --key //Coldkey)."
+    command = f"subnet register --netuid {netuid} --hotkey {hotkey} --wallet NAME"
+    return f"Register it: `{command}`, or on a local chain with --key //Alice in place of --wallet NAME."
 
 
 def warn_unread(options: Mapping[str, str], owner: str) -> None:

@@ -37,13 +37,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, with a subnet in it; what is imported from there is forgotten afterwards."""
     (tmp_path / "pinging.py").write_text(PROTOCOL)
     (tmp_path / "broken.py").write_text("1 / 0")
+    (tmp_path / "script.py").write_text("raise SystemExit(0)")
     (tmp_path / "needs.py").write_text("import a_library_that_nobody_has")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
-        if name in ("pinging", "broken", "needs"):
+        if name in ("pinging", "broken", "needs", "script"):
             del sys.modules[name]
 
 
@@ -65,6 +66,7 @@ def test_classes_are_found_in_the_current_folder() -> None:
         ("pinging:Unfinished", DeclarationError, "async def round"),
         ("needs:Anything", DeclarationError, "Install a_library_that_nobody_has"),
         ("broken:Anything", DeclarationError, "traceback"),
+        ("script:Anything", DeclarationError, "traceback"),  # it would have ended the command as if all were well
     ],
 )
 def test_what_is_not_there_is_said_with_what_was_meant(target: str, error: type[Exception], says: str) -> None:
