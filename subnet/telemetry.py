@@ -35,8 +35,8 @@ NOISY = dict.fromkeys(
 """Libraries, and the level from which they are heard unless asked for."""
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-# A peer's text may hold line breaks, terminal escapes, or marks that turn the direction in which what follows is read; a
-# log line stays one harmless line.
+# A peer's text may hold line breaks, terminal escapes, or marks that turn the direction in which what follows is
+# read; a log line stays one harmless line.
 _TURNS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 HARMLESS = (
     {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
