@@ -5,7 +5,8 @@
 #   make test-clients     bittensor 11, bittensor 10 and @polkadot/api, installed from their registries, against ours
 #   make test-chain       the client's conformance suite on the chain at SUBNET_TEST_CHAIN=ws://...
 #   make abuse           attacks on an axon, with honest callers beside
-#   make test-torch       what needs torch, transformers
+#   make test-torch       what needs torch, transformers; the text subnet with models that it trains
+#   make test-ray         a pool of actors on a real local Ray
 #   make test-crash       a validator killed two hundred times at random moments, the local chain a hundred times
 #   make test-browser    the dashboard in a headless Chromium; pictures go to SUBNET_SCREENSHOTS
 #   make soak            64 miners and 4 validators on a chain that fails, for 15 minutes; soak-check: for one
@@ -24,7 +25,7 @@ BIN := $(VENV)/bin
 COMMA := ,
 DEMO := examples$(if $(EXTRAS),$(COMMA)$(EXTRAS))
 
-.PHONY: setup demo demo-check test test-clients test-chain test-crash test-torch test-browser abuse soak soak-check fuzz lint wheel-check bench clean
+.PHONY: setup demo demo-check test test-clients test-chain test-crash test-torch test-ray test-browser abuse soak soak-check fuzz lint wheel-check bench clean
 
 demo: $(VENV)/.with-$(DEMO)
 	$(BIN)/subnet demo $(ARGS)
@@ -50,6 +51,11 @@ test-clients: setup .venv-bittensor/.installed .venv-v10/.installed $(POLKADOT)
 # What the default run leaves out where torch is not installed.
 test-torch: $(VENV)/.with-dev $(VENV)/.with-examples,torch
 	$(BIN)/python -m pytest tests/miners/backends tests/examples tests/wire/test_codec.py $(ARGS)
+	$(BIN)/python -m pytest -n0 -m slow tests/examples/test_text_subnet.py $(ARGS)
+
+test-ray: $(VENV)/.with-dev $(VENV)/.with-ray
+	$(BIN)/python -c 'import ray' # else all would be skipped
+	$(BIN)/python -m pytest -n0 -m slow tests/miners/backends/test_ray_pool.py $(ARGS)
 
 test-crash: setup
 	$(BIN)/python -m pytest -n0 -m crash tests/devnet/test_kill.py tests/validators/test_kill.py $(ARGS)
