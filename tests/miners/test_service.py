@@ -55,6 +55,22 @@ class Echo(Miner):
         return Pong(text=f"{request.text} from uid {uid}")
 
 
+class Looking(MinerService):
+    """Counts its looks at whether to announce, and what they found to do is in the chain's ``calls``."""
+
+    looks = 0
+
+    async def _announce(self) -> float:
+        pause = await super()._announce()
+        self.looks += 1
+        return pause
+
+    async def look(self) -> None:
+        """Until it has looked once more, from the beginning: the look that is under way may be an earlier one."""
+        seen = self.looks
+        await until(lambda: self.looks >= seen + 2)
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "FIRST_PAUSE", 0.001)
@@ -81,7 +97,7 @@ async def ask(chain: MemoryChain, text: str, key: str = "//Validator") -> Ok[Pon
 
 async def test_it_loads_serves_and_announces_once(chain: MemoryChain) -> None:
     miner = Echo()
-    service = MinerService(miner, chain, MINER, NETUID)
+    service = Looking(miner, chain, MINER, NETUID)
     await service.start()
     try:
         assert miner.loaded_in == "load"
@@ -93,7 +109,7 @@ async def test_it_loads_serves_and_announces_once(chain: MemoryChain) -> None:
         for _ in range(2):
             chain.advance(20)
             await until(lambda: service.follower.snapshot.block == chain.head)
-        await asyncio.sleep(0.05)  # several looks at whether to announce
+            await service.look()
         assert chain.named("serve_axon") == [("127.0.0.1", service.port)]
     finally:
         await service.stop()
@@ -103,9 +119,9 @@ async def test_it_loads_serves_and_announces_once(chain: MemoryChain) -> None:
 async def test_it_does_not_announce_what_the_chain_holds_already(chain: MemoryChain) -> None:
     address = Address(external_ip="10.9.8.7", external_port=9000)
     chain.change(1, axon=AxonInfo("10.9.8.7", 9000))
-    service = MinerService(Echo(), chain, MINER, NETUID, address=address)
+    service = Looking(Echo(), chain, MINER, NETUID, address=address)
     await service.start()
-    await asyncio.sleep(0.1)
+    await service.look()
     assert chain.named("serve_axon") == []
     chain.change(1, axon=None)  # as after a chain that lost it
     chain.advance(10)
@@ -413,9 +429,9 @@ async def test_a_restart_tells_the_chain_nothing_that_it_knows(chain: MemoryChai
     await until(lambda: chain.neurons[1].axon is not None)
     port = first.port
     await first.stop()
-    again = MinerService(Echo(), chain, MINER, NETUID, address=Address(port=port))
+    again = Looking(Echo(), chain, MINER, NETUID, address=Address(port=port))
     await again.start()
-    await asyncio.sleep(0.05)  # several looks at whether to announce
+    await again.look()
     assert len(chain.named("serve_axon")) == 1
     await again.stop()
 

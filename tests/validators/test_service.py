@@ -204,9 +204,12 @@ async def test_a_round_past_its_deadline_is_cancelled(bench: Bench) -> None:
 
 
 async def test_a_round_that_will_not_end_does_not_hold_up_the_next(bench: Bench) -> None:
-    gate = asyncio.Event()
+    gate, tasks = asyncio.Event(), list[asyncio.Task[Any]]()
 
     async def stubborn(asks: Asks, peers: Sequence[Neuron]) -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
         while not gate.is_set():
             try:
                 await gate.wait()
@@ -218,9 +221,14 @@ async def test_a_round_that_will_not_end_does_not_hold_up_the_next(bench: Bench)
     await bench.one(stubborn)
     bench.asks.deadline = 60.0
     await bench.one()
-    gate.set()
-    await asyncio.sleep(0.02)
     assert bench.values == {"5A": 0.5, "5B": 0.25} == bench.on_disk()
+    assert not tasks[0].done()
+    gate.set()
+    await until(tasks[0].done)  # now it has returned its 100; a round later that would be in the ledger
+    await bench.one()
+    assert bench.values == {"5A": 0.75, "5B": 0.375} == bench.on_disk()
+    with History(bench.path) as seen:
+        assert [bool(row.error) for row in sorted(seen.rounds(), key=lambda row: row.id)] == [True, False, False]
 
 
 async def test_scores_do_not_move_in_memory_unless_they_did_on_disk(
