@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import _soak_neurons as neurons
+from aiohttp import ClientSession
 
 TEMPO, BLOCK_S = 12, 1.0
 VALIDATORS, MINERS, HOSTS = 4, 64, 4
@@ -147,8 +148,9 @@ class Member:
 class Stage:
     """The chain, the gate before it, 4 validators, and 64 miners in 4 processes."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.seed, self.port = folder, seed, 0
+    def __init__(self, folder: Path, seed: int, alpha: float) -> None:
+        self.folder, self.seed, self.alpha, self.port = folder, seed, alpha, 0
+        self.ports: list[int] = []
         self.gate = Gate()
         self.validators: list[Member] = []
         self.hosts: list[Member] = []
@@ -157,8 +159,13 @@ class Stage:
 
     @property
     def url(self) -> str:
-        """The chain itself; validators prefer the way through the gate."""
+        """The chain itself, the second endpoint."""
         return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def road(self) -> str:
+        """The endpoint that everybody prefers: the gate before the chain."""
+        return f"ws://127.0.0.1:{self.gate.port}"
 
     async def __aenter__(self) -> Self:
         genesis(self.folder / "genesis.toml")
@@ -179,9 +186,9 @@ class Stage:
         self.kill_chain()
         await self.gate.stop()
 
-    async def start_chain(self) -> None:
+    async def start_chain(self, block_s: float = BLOCK_S) -> None:
         command = [sys.executable, "-m", "subnet.cli", "chain", "--json", "--port", str(self.port)]
-        command += ["--block-time", str(BLOCK_S), "--state", str(self.folder / "chain.db")]
+        command += ["--block-time", str(block_s), "--state", str(self.folder / "chain.db")]
         command += ["--genesis", str(self.folder / "genesis.toml")]
         self._chain = await asyncio.to_thread(self._spawn, command)
         assert self._chain.stdout is not None
@@ -194,6 +201,13 @@ class Stage:
         with (self.folder / "chain.log").open("ab") as log:
             return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
 
+    async def set_block_time(self, seconds: float) -> None:
+        async with ClientSession() as session, session.ws_connect(self.url) as socket:
+            await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "dev_setBlockTime", "params": [seconds]})
+            reply = await socket.receive_json()
+        if "error" in reply:
+            raise RuntimeError(f"the chain's block time can't be changed: {reply['error']}")
+
     def kill_chain(self) -> None:
         """As kill -9 does."""
         chain, self._chain = self._chain, None
@@ -205,16 +219,16 @@ class Stage:
 
     async def start_neurons(self, netuid: int) -> None:
         """All validators and miners at work when this returns."""
-        road = f"ws://127.0.0.1:{self.gate.port}"
-        setting = neurons.Setting(self.folder, (road, self.url), netuid, self.seed)
+        setting = neurons.Setting(self.folder, (self.road, self.url), netuid, self.seed, self.alpha)
         self.hosts = [self._start(neurons.mine, setting, f"miners-{i}") for i in range(HOSTS)]
         await asyncio.gather(*(host.ask(None) for host in self.hosts))
-        await asyncio.gather(*(self.start_miner(i) for i in range(MINERS)))
+        self.ports = await asyncio.gather(*(self.start_miner(i) for i in range(MINERS)))
         self.validators = [self._start(neurons.validate, setting, f"validator-{i}", i) for i in range(VALIDATORS)]
         await asyncio.gather(*(one.ask(None) for one in self.validators))
 
-    async def start_miner(self, index: int) -> None:
-        await self.hosts[index % HOSTS].ask(("start", index))
+    async def start_miner(self, index: int) -> int:
+        """The port at which it serves then."""
+        return int(await self.hosts[index % HOSTS].ask(("start", index)))
 
     async def stop_miner(self, index: int) -> None:
         await self.hosts[index % HOSTS].ask(("stop", index))
