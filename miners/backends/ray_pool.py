@@ -249,10 +249,10 @@ def _ray() -> Any:
 def _told(error: BaseException, ray: Any) -> Exception:
     """What went wrong in an actor, as it would have been raised here."""
     cause = getattr(error, "cause", None)
+    if isinstance(cause, SubnetError):
+        return cause  # and not Ray's, which is of its class too, but has lost its remedy
     if isinstance(error, SubnetError):
         return error
-    if isinstance(cause, SubnetError):
-        return cause
     if isinstance(error, ray.exceptions.GetTimeoutError):
         return BackendFailed(
             "the actors do not come up", remedy="See `ray status`: has the cluster the CPUs and GPUs that they reserve?"

@@ -62,7 +62,11 @@ class Told(Backend):
                 await until(Path(rest).exists)
                 os._exit(1)
             case "raise":
-                raise {"busy": Busy("later", retry_after=7.0), "much": TooMuch("9 at most"), "": ValueError()}[rest]
+                raise {
+                    "busy": Busy("later", retry_after=7.0),
+                    "much": TooMuch("too many", remedy="9 at most"),
+                    "": ValueError(),
+                }[rest]
             case "endless":
                 try:
                     while True:
@@ -129,6 +133,8 @@ async def test_what_an_actor_raises_is_raised_here(what: str, kind: type[Excepti
     async with pool(1) as backend:
         with pytest.raises(kind) as caught:
             await backend.generate(f"raise {what}")
+        assert type(caught.value) is kind
+        assert (getattr(caught.value, "remedy", "") == "9 at most") == (what == "much")
         assert getattr(caught.value, "retry_after", None) == (7.0 if what == "busy" else None)
         assert await backend.generate("on") == "on"
 
