@@ -48,9 +48,9 @@ POLKADOT := $(CLIENTS)/polkadot/node_modules
 test-clients: setup .venv-bittensor/.installed .venv-v10/.installed $(POLKADOT)
 	$(BIN)/python -m pytest -n0 -m 'client_bittensor or client_polkadot or client_v10' $(CLIENTS) $(ARGS)
 
-# What the default run leaves out where torch is not installed.
-test-torch: $(VENV)/.with-dev $(VENV)/.with-examples,torch
-	$(BIN)/python -m pytest tests/miners/backends tests/examples tests/wire/test_codec.py $(ARGS)
+# What the default run leaves out where torch and wandb are not installed.
+test-torch: $(VENV)/.with-dev $(VENV)/.with-examples,torch,wandb
+	$(BIN)/python -m pytest tests/miners/backends tests/examples tests/wire/test_codec.py tests/test_sinks.py $(ARGS)
 	$(BIN)/python -m pytest -n0 -m slow tests/examples/test_text_subnet.py $(ARGS)
 
 test-ray: $(VENV)/.with-dev $(VENV)/.with-ray
