@@ -111,6 +111,7 @@ class Validator(Actor, ABC):
         "truth_retry",
         "truth_days",
         "most_questions",
+        "most_answer_mib",
         "organic_peers",
         "organic_hedge",
         "keep_days",
@@ -141,6 +142,9 @@ class Validator(Actor, ABC):
     """Days after its due time when a deferred question without a truth is given up."""
     most_questions: int = 10_000
     """Deferred questions that may wait at a time."""
+    most_answer_mib: float = 8192.0
+    """MiB that their answers may take together on disk, with the receipts. Each miner may have as much of it as its
+    share is among the subnet's neurons, or among 64 where these are fewer."""
     organic_peers: int = 3
     """Miners that may be asked for one user's request, the best by score."""
     organic_hedge: float = 1.0
@@ -256,8 +260,9 @@ class Validator(Actor, ABC):
 
         ``question`` is an id of your own, such as ``"BTC 2026-01-02T03:00"``; only its first replies count: False
         if it was deferred before. :meth:`judge_deferred` is asked for the scores once it is due, also after
-        a restart, or :meth:`resolve` gives them. Raises StoreError if ``most_questions`` wait already or the disk
-        fails, ValueError for an id of more than 200 characters. A reply of more than 256 KiB is left out.
+        a restart, or :meth:`resolve` gives them. Raises StoreError if ``most_questions``, or ``most_answer_mib`` of
+        answers, wait already or the disk fails, ValueError for an id of more than 200 characters. A reply of more than
+        256 KiB is left out, and so are those of a miner whose answers take up its share of ``most_answer_mib``.
         """
         return await self._keeps_with().defer(question, replies, due)
 
@@ -373,6 +378,7 @@ class Validator(Actor, ABC):
             "truth_retry": self.truth_retry > 0,
             "truth_days": self.truth_days > 0,
             "most_questions": self.most_questions > 0,
+            "most_answer_mib": 0 < self.most_answer_mib < float("inf"),
             "organic_peers": self.organic_peers > 0,
             "organic_hedge": self.organic_hedge > 0,
             "keep_days": self.keep_days > 0,

@@ -5,16 +5,18 @@ the scores, again and again until they are known or ``truth_days`` have passed; 
 first. Either way they move the scores as a round does, in the transaction that closes the question.
 
 Log events: ``truth`` (as ``round``, and the question), ``truth_failed`` (question, exception: the hook raised; it
-is asked again), ``truth_expired`` (questions), ``answer_left_out`` and ``answer_unreadable`` (question, hotkey, error).
+is asked again), ``truth_expired`` (questions), ``answer_left_out`` and ``answer_unreadable`` (question, hotkey, error),
+``answers_left_out`` (question, count, hotkeys, remedy: their miners' shares of ``most_answer_mib`` are used up).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -37,6 +39,8 @@ M = TypeVar("M", bound=Message)
 TICK: Final = 1.0
 """Seconds between two looks for questions that are due."""
 MOST_NAMED: Final = 20
+SHARES: Final = 64
+"""Of a subnet with fewer neurons each has this part of the room for answers: it may grow."""
 _DAY: Final = 86_400.0
 
 
@@ -71,6 +75,7 @@ class Truths:
     ) -> None:
         self._validator, self._book, self._ledger, self._snapshot = validator, book, ledger, snapshot
         self._not_before: dict[str, float] = {}
+        self._deferring = threading.Lock()
 
     async def defer(self, question: str, replies: Sequence[Ok[Any] | Failure], due: float) -> bool:
         """See :meth:`Validator.defer`."""
@@ -100,12 +105,28 @@ class Truths:
 
     def _defer(self, question: Deferred) -> bool:
         most = self._validator.most_questions
-        if self._ledger.open_count() >= most:
-            raise StoreError(
-                f"{most} deferred questions wait already",
-                remedy="Let judge_deferred or resolve close them, lower truth_days, or raise most_questions.",
-            )
-        return self._ledger.defer(question)
+        with self._deferring:  # between what is counted and what is written nothing else is
+            if self._ledger.open_count() >= most:
+                raise StoreError(
+                    f"{most} deferred questions wait already",
+                    remedy="Let judge_deferred or resolve close them, lower truth_days, or raise most_questions.",
+                )
+            return self._ledger.defer(self._within_shares(question))
+
+    def _within_shares(self, question: Deferred) -> Deferred:
+        """The question with the answers that there is room for. Raises StoreError if there is none for anybody."""
+        held, room = self._ledger.held(), self._validator.most_answer_mib * 2**20
+        share = room / max(len(self._snapshot()), SHARES)
+        sizes = {hotkey: len(answer.body) + len(answer.receipt) for hotkey, answer in question.answers.items()}
+        over = [hotkey for hotkey, size in sizes.items() if held.get(hotkey, 0) + size > share]
+        remedy = "Let judge_deferred or resolve close questions, defer what is smaller, or raise most_answer_mib."
+        if over:
+            about = {"question": question.id, "count": len(over), "hotkeys": over[:MOST_NAMED], "remedy": remedy}
+            log.warning("answers_left_out", extra=about)
+        kept = {hotkey: answer for hotkey, answer in question.answers.items() if hotkey not in set(over)}
+        if sum(held.values()) + sum(sizes[hotkey] for hotkey in kept) > room:  # by those of miners that have left
+            raise StoreError(f"{self._validator.most_answer_mib:g} MiB of answers wait already", remedy=remedy)
+        return replace(question, answers=kept)
 
     async def resolve(self, question: str, scores: Mapping[Hotkey, float]) -> bool:
         """See :meth:`Validator.resolve`."""

@@ -240,6 +240,11 @@ class History:
         """How many deferred questions wait for their truth."""
         return int(self._all("SELECT count(*) FROM deferred WHERE ledger = ? AND closed IS NULL", (self._id,))[0][0])
 
+    def held(self) -> dict[Hotkey, int]:
+        """The bytes that each miner's deferred answers take, with their receipts, while they wait."""
+        rows = self._all("SELECT hotkey, bytes FROM held WHERE ledger = ?", (self._id,))
+        return {Hotkey(hotkey): int(size) for hotkey, size in rows}
+
     def deferred(self, id_: str) -> Deferred | None:
         """A deferred question that waits, with its answers; None if there is none of this id."""
         rows = self._all(

@@ -322,7 +322,8 @@ class Ledger(History):
             self._db.execute("UPDATE commitment SET outcome = NULL WHERE ledger = ? AND hash = ?", (self._id, hash_))
 
     def prune(self, now: float) -> None:
-        """Delete rounds, weights, receipts and closed questions that are past their age at unix time ``now``.
+        """Delete rounds, weights, receipts and closed questions that are past their age at unix time ``now``, also
+        those that the file holds of other chains; of these, questions that nobody judged by then as well.
 
         Happens by itself every 128 rounds.
         """
@@ -332,17 +333,19 @@ class Ledger(History):
     def _prune(self, now: float) -> None:
         old = now - self.keep_days * _DAY
         old_receipts = max(old, now - self.keep_receipts_days * _DAY)
-        self._db.execute(
-            "DELETE FROM receipt WHERE ledger = ?1 AND round <="
-            " (SELECT id FROM round WHERE ledger = ?1 AND ended < ?2 ORDER BY id DESC LIMIT 1)",
-            (self._id, old_receipts),
-        )
-        self._db.execute("DELETE FROM round WHERE ledger = ? AND ended < ?", (self._id, old))
-        self._db.execute("DELETE FROM weights WHERE ledger = ? AND time < ?", (self._id, old))
-        self._db.execute(
-            "DELETE FROM commitment WHERE ledger = ? AND made < ? AND outcome IS NOT NULL", (self._id, old)
-        )
-        self._db.execute("DELETE FROM deferred WHERE ledger = ? AND closed < ?", (self._id, old))
+        self._db.execute("DELETE FROM deferred WHERE ledger != ? AND due < ?", (self._id, old))
+        for (ledger,) in self._db.execute("SELECT id FROM ledger").fetchall():
+            self._db.execute(
+                "DELETE FROM receipt WHERE ledger = ?1 AND round <="
+                " (SELECT id FROM round WHERE ledger = ?1 AND ended < ?2 ORDER BY id DESC LIMIT 1)",
+                (ledger, old_receipts),
+            )
+            self._db.execute("DELETE FROM round WHERE ledger = ? AND ended < ?", (ledger, old))
+            self._db.execute("DELETE FROM weights WHERE ledger = ? AND time < ?", (ledger, old))
+            self._db.execute(
+                "DELETE FROM commitment WHERE ledger = ? AND made < ? AND outcome IS NOT NULL", (ledger, old)
+            )
+            self._db.execute("DELETE FROM deferred WHERE ledger = ? AND closed < ?", (ledger, old))
 
     def close(self) -> None:
         """Let go of the file and its lock; idempotent."""

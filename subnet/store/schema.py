@@ -82,5 +82,22 @@ CREATE INDEX receipt_round ON receipt (ledger, round);
 # Which of the subnet's mechanisms a set of weights is of.
 _MECHANISMS: Final = "ALTER TABLE weights ADD COLUMN mechanism INTEGER NOT NULL DEFAULT 0;"
 
-STEPS: Final = (_FIRST, _KINDS, _COMMITS, _LEANER, _MECHANISMS)
+# What the answers of each miner take that wait for their truth, in bytes: kept beside them, as there may be millions.
+_HELD: Final = """
+CREATE TABLE held (
+    ledger INTEGER NOT NULL REFERENCES ledger, hotkey TEXT NOT NULL, bytes INTEGER NOT NULL,
+    PRIMARY KEY (ledger, hotkey)) WITHOUT ROWID;
+INSERT INTO held SELECT ledger, hotkey, sum(length(body) + length(receipt)) FROM answer GROUP BY ledger, hotkey;
+CREATE TRIGGER answer_kept AFTER INSERT ON answer BEGIN
+    INSERT INTO held VALUES (new.ledger, new.hotkey, length(new.body) + length(new.receipt))
+        ON CONFLICT (ledger, hotkey) DO UPDATE SET bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER answer_gone AFTER DELETE ON answer BEGIN
+    UPDATE held SET bytes = bytes - length(old.body) - length(old.receipt)
+        WHERE ledger = old.ledger AND hotkey = old.hotkey;
+    DELETE FROM held WHERE ledger = old.ledger AND hotkey = old.hotkey AND bytes <= 0;
+END;
+"""
+
+STEPS: Final = (_FIRST, _KINDS, _COMMITS, _LEANER, _MECHANISMS, _HELD)
 SCHEMA_VERSION: Final = len(STEPS)

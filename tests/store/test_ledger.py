@@ -231,6 +231,50 @@ def test_a_question_that_never_got_its_truth_expires(tmp_path: Path) -> None:
         assert not book.defer(question("q0", "a"))
 
 
+def test_what_each_miners_answers_take_is_known(tmp_path: Path) -> None:
+    with ledger(tmp_path / "v", keep_days=1.0) as book:
+        for name in ("q1", "q2", "q3"):
+            book.defer(question(name, "a", "b"))
+        book.defer(question("q4", "a", body=b"x" * 1000))
+        assert not book.defer(question("q4", "a", "b"))
+        one = len(b"said") + len(b"receipt")
+        assert book.held() == {"a": 3 * one + 1000 + len(b"receipt"), "b": 3 * one}
+        book.record(round_of(1, kind=Kind.TRUTH, subject="q4"), [], [])
+        assert book.held() == {"a": 3 * one, "b": 3 * one}
+        with pytest.raises(StoreError):
+            book.record(round_of(2, kind=Kind.TRUTH, subject="q1"), [result_of("a", 1.0), result_of("a", 1.0)], [])
+        assert book.held() == {"a": 3 * one, "b": 3 * one}  # as the question stayed open
+    with ledger(tmp_path / "v") as book:
+        assert book.held() == {"a": 3 * one, "b": 3 * one}
+        book.expire(due_before=90.0, now=100.0)
+        assert book.held() == {}
+
+
+def test_what_other_chains_left_in_the_file_is_pruned_too(tmp_path: Path) -> None:
+    day, other = 86_400.0, {"genesis_hash": "0x" + "22" * 32}
+    with ledger(tmp_path / "v", keep_days=1.0) as book:
+        for number, ended in ((1, 0.0), (2, 9.5 * day)):
+            results = [result_of("a", 1.0, receipts=(b"r",))]
+            book.record(round_of(number, ended=ended), results, [score_of("a", 1.0)])
+        book.add_weights(WeightsSet(Block(3), (Uid(1),), (65535,), "0xaa", 0.0))
+        book.defer(question("closed", "a"))
+        book.expire(due_before=60.0, now=60.0)
+        book.defer(question("old", "a"))
+        book.defer(question("late", "a", due=9.5 * day))
+    with ledger(tmp_path / "v", keep_days=1.0, **other) as book:
+        book.defer(question("mine", "a"))
+        book.prune(now=10 * day)
+        assert [one.id for one in book.open_questions()] == ["mine"]  # its truth may come yet
+    with ledger(tmp_path / "v") as book:
+        assert [r.id for r in book.rounds()] == [2]
+        assert book.receipts(1, "a") == []
+        assert book.weights() == []
+        assert [one.id for one in book.open_questions()] == ["late"]  # nobody will judge the other
+        assert book.defer(question("closed", "a"))
+        assert book.scores()[Hotkey("a")].value == 1.0
+        assert book.next_round() == 3
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 from subnet.errors import StoreError
-from subnet.store import SCHEMA_VERSION, History, Kind, Ledger, Result, Round, Score, WeightsSet, ledger, schema
+from subnet.store import (
+    SCHEMA_VERSION,
+    Answer,
+    Deferred,
+    History,
+    Kind,
+    Ledger,
+    Result,
+    Round,
+    Score,
+    WeightsSet,
+    ledger,
+    schema,
+)
 from subnet.types import Block, Hotkey, Netuid, Uid
 
 GENESIS, ME = "0x" + "11" * 32, Hotkey("5Validator")
@@ -82,6 +95,21 @@ def test_an_upgraded_file_has_the_tables_of_a_new_one(old: Path, tmp_path: Path)
         return shapes
 
     assert shape(old) == shape(tmp_path / "new")
+
+
+def test_what_answers_take_is_counted_when_a_file_gets_to_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "STEPS", schema.STEPS[:5])
+        with opened(tmp_path / "v") as book:
+            for name in ("q1", "q2"):
+                answer = Answer(Hotkey("5A"), Uid(1), Block(5), b"said", b"receipt")
+                book.defer(Deferred(name, 50.0, 10.0, {answer.hotkey: answer}))
+    with opened(tmp_path / "v") as book:
+        assert book.held() == {"5A": 22}
+        book.expire(due_before=60.0, now=60.0)
+        assert book.held() == {}
 
 
 def test_a_step_that_breaks_off_leaves_the_file_as_it_was(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from subnet.errors import StoreError
 from subnet.store import MAX_ANSWER, History, Kind, Ledger
 from subnet.synapse import Message, Tensor
 from subnet.types import Hotkey, Neuron, Uid
-from subnet.validators import Question, Validator
+from subnet.validators import Question, Validator, truths
 from tests.memory_chain import MemoryChain
 from tests.validators.bench import Asks, Bench, Ping, Pong
 from tests.waiting import until
@@ -258,6 +258,37 @@ async def test_what_waits_is_bounded_and_one_miners_excess_is_its_own_loss(
     asks.most_questions = 4
     with pytest.raises(ValueError, match="never is"):
         await asks.defer("q4", [], due=math.inf)
+    await bench.service.stop()
+
+
+async def test_the_bytes_of_answers_are_bounded_and_each_miner_has_its_share(
+    chain: MemoryChain, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, asks = await forecasting(chain, tmp_path / "v")
+    asks.most_answer_mib = 1
+    monkeypatch.setattr(truths, "SHARES", 2)  # beside three neurons: a third of a MiB each
+
+    class Big(Message):
+        data: Tensor
+
+    def says(uid: int, hotkey: Hotkey, size: int) -> Ok[Any]:
+        return Ok(Uid(uid), hotkey, Big(data=np.zeros(size, "uint8")), 0.1, None)
+
+    for name in ("q1", "q2"):
+        assert await asks.defer(name, [says(1, A, 200_000), says(2, B, 100)], due=0.0)
+    with History(bench.path) as seen:
+        held = seen.held()
+        assert 200_000 < held[A] < 201_000  # of the second question it has none
+        assert 200 < held[B] < 1_000
+        assert list(seen.deferred("q2").answers) == [B]  # type: ignore[union-attr]
+    (told,) = [record for record in caplog.records if record.getMessage() == "answers_left_out"]
+    assert (told.question, told.count, told.hotkeys) == ("q2", 1, [A])  # type: ignore[attr-defined]
+    assert "most_answer_mib" in told.remedy  # type: ignore[attr-defined]
+    assert await asks.resolve("q1", {A: 1.0})
+    assert await asks.defer("q3", [says(1, A, 200_000)], due=0.0)  # there is room again
+    asks.most_answer_mib = 0.15
+    with pytest.raises(StoreError, match=r"0\.15 MiB of answers wait already"):
+        await asks.defer("q4", [says(2, B, 100)], due=0.0)
     await bench.service.stop()
 
 
