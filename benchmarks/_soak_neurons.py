@@ -174,26 +174,30 @@ async def _mine(setting: Setting, pipe: Connection) -> None:
                 await service.stop(drain=0)
 
 
-def validate(setting: Setting, name: str, pipe: Connection, index: int) -> None:
-    """A validator's process; says how it is whenever it is asked."""
-    _live(setting, name, pipe, _validate(setting, pipe, index))
+def validate(setting: Setting, name: str, pipe: Connection, index: int, miners: Sequence[int] = ()) -> None:
+    """A validator's process, with these miners in it; says how it is whenever it is asked."""
+    _live(setting, name, pipe, _validate(setting, pipe, index, miners))
 
 
-async def _validate(setting: Setting, pipe: Connection, index: int) -> None:
+async def _validate(setting: Setting, pipe: Connection, index: int, miners: Sequence[int]) -> None:
     key, health = validator_key(index), Health()
     metrics = Metrics(netuid=setting.netuid, hotkey=key.ss58_address, role="validator")
     async with await _connected(setting) as chain:
         judge = Judge(setting.alpha, diary_of(setting.folder, index))
         path = ledger_of(setting.folder, index)
         service = ValidatorService(judge, chain, key, Netuid(setting.netuid), path=path, metrics=metrics, health=health)
-        await service.start()
+        netuid = Netuid(setting.netuid)
+        here = [MinerService(Worthy(setting.seed, i), chain, miner_key(i), netuid) for i in miners]
+        for one in (*here, service):
+            await one.start()
         pipe.send("ready")
         try:
             while True:
                 await asyncio.to_thread(pipe.recv)
                 pipe.send(_said(service, health) | {"endpoint": chain.endpoint})
         finally:
-            await service.stop()
+            for one in (service, *here):
+                await one.stop()
 
 
 def _said(service: ValidatorService, health: Health) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -21,37 +23,46 @@ from typing import Any, Self
 import _soak_neurons as neurons
 from aiohttp import ClientSession
 
+NETUID, SEALED = 1, 2
+"""The subnet, and the one with commit-reveal: a validator and its miners in a process of theirs."""
 TEMPO, BLOCK_S = 12, 1.0
 VALIDATORS, MINERS, HOSTS = 4, 64, 4
 """Neurons, and processes that the miners share."""
+SEALED_MINERS = (10_000, 10_001, 10_002)
+"""Their indices: none that a newcomer has."""
 PATIENCE = 180.0
 """Seconds for a process to come up, or to do as it is told, on a busy machine."""
 
 
 def genesis(path: Path) -> None:
-    """One subnet, full: whoever registers takes the place of the miner that earns least."""
+    """A subnet that is full (whoever registers takes the place of the miner that earns least), and the sealed one."""
+    lines = ["[network]", "tx_rate_limit = 0", *_subnet(range(VALIDATORS), range(MINERS), sealed=False)]
+    lines += _subnet([VALIDATORS], SEALED_MINERS, sealed=True)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _subnet(validators: Sequence[int], miners: Sequence[int], *, sealed: bool) -> list[str]:
     lines = [
-        "[network]",
-        "tx_rate_limit = 0",
         "[[subnets]]",
         'owner = "//Alice"',
         "[subnets.hyperparameters]",
         f"tempo = {TEMPO}",
-        f"max_allowed_uids = {1 + VALIDATORS + MINERS}",
-        f"max_allowed_validators = {VALIDATORS}",
+        f"max_allowed_uids = {max(64, 1 + len(validators) + len(miners))}",
+        f"max_allowed_validators = {len(validators)}",
         f"immunity_period = {TEMPO}",
-        "commit_reveal_enabled = false",
+        f"commit_reveal_enabled = {str(sealed).lower()}",
+        "reveal_period = 1",
         "weights_set_rate_limit = 0",
         "serving_rate_limit = 0",
         "min_allowed_weights = 1",
     ]
-    for i in range(VALIDATORS):
+    for i in validators:
         hotkey = neurons.validator_key(i).ss58_address
         lines += ["[[subnets.neurons]]", f'hotkey = "{hotkey}"', 'coldkey = "//Charlie"', "stake = 1000"]
         lines += ["permit = true"]
-    for i in range(MINERS):
+    for i in miners:
         lines += ["[[subnets.neurons]]", f'hotkey = "{neurons.miner_key(i).ss58_address}"', 'coldkey = "//Bob"']
-    path.write_text("\n".join(lines) + "\n")
+    return lines
 
 
 class Gate:
@@ -146,7 +157,7 @@ class Member:
 
 
 class Stage:
-    """The chain, the gate before it, 4 validators, and 64 miners in 4 processes."""
+    """The chain, the gate before it, 4 validators, 64 miners in 4 processes, and the sealed subnet in one."""
 
     def __init__(self, folder: Path, seed: int, alpha: float) -> None:
         self.folder, self.seed, self.alpha, self.port = folder, seed, alpha, 0
@@ -154,6 +165,7 @@ class Stage:
         self.gate = Gate()
         self.validators: list[Member] = []
         self.hosts: list[Member] = []
+        self.sealed: list[Member] = []
         self._chain: subprocess.Popen[bytes] | None = None
         self._context = multiprocessing.get_context("spawn")
 
@@ -178,7 +190,7 @@ class Stage:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        members = [*self.validators, *self.hosts]
+        members = [*self.validators, *self.sealed, *self.hosts]
         for member in members:
             member.end()
         self.gate.open_road()
@@ -217,14 +229,16 @@ class Stage:
             if chain.stdout is not None:
                 chain.stdout.close()
 
-    async def start_neurons(self, netuid: int) -> None:
+    async def start_neurons(self) -> None:
         """All validators and miners at work when this returns."""
-        setting = neurons.Setting(self.folder, (self.road, self.url), netuid, self.seed, self.alpha)
+        setting = neurons.Setting(self.folder, (self.road, self.url), NETUID, self.seed, self.alpha)
         self.hosts = [self._start(neurons.mine, setting, f"miners-{i}") for i in range(HOSTS)]
         await asyncio.gather(*(host.ask(None) for host in self.hosts))
         self.ports = await asyncio.gather(*(self.start_miner(i) for i in range(MINERS)))
         self.validators = [self._start(neurons.validate, setting, f"validator-{i}", i) for i in range(VALIDATORS)]
-        await asyncio.gather(*(one.ask(None) for one in self.validators))
+        apart = replace(setting, netuid=SEALED)
+        self.sealed = [self._start(neurons.validate, apart, "sealed", VALIDATORS, SEALED_MINERS)]
+        await asyncio.gather(*(one.ask(None) for one in (*self.validators, *self.sealed)))
 
     async def start_miner(self, index: int) -> int:
         """The port at which it serves then."""

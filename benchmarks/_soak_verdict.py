@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ TOLERANCE = 1e-9
 leave a round unanswered either: the chain's failing is no reason."""
 NOTICED = 60.0
 """Seconds after which a validator asks a miner that is back, at the latest."""
+ENDINGS = ("revealed", "open", "superseded", "never-landed")
+"""What may become of a commit."""
 LEFT = 3
 """Blocks before an epoch: a chain that was killed with fewer of them to come took the time for its weights away."""
 
@@ -59,6 +62,10 @@ class Soak:
     warm: float = 0.0
     growth: float = GROWTH
     epochs: list[Epoch] = field(default_factory=list)
+    sealed: list[Epoch] = field(default_factory=list)
+    """Those of the subnet with commit-reveal, which has one validator."""
+    commits: dict[str, int] = field(default_factory=dict)
+    """How that one's commits ended, by outcome."""
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     processes: dict[str, int] = field(default_factory=dict)
     """How many a name in ``samples`` stands for, where these are several."""
@@ -199,9 +206,10 @@ def unnoticed(absences: Sequence[Absence], diary: Sequence[Held]) -> list[str]:
 
 
 def _pace(ended: Sequence[float], soak: Soak) -> float:
-    """Rounds a second while the chain was down, over those while it was up."""
-    inside = sum(any(begin <= end <= until for begin, until in soak.outages) for end in ended)
-    down = sum(until - begin for begin, until in soak.outages)
+    """Rounds a second while the chain was down for longer than a round or two, over all others."""
+    outages = [(begin, until) for begin, until in soak.outages if until - begin > 2 * neurons.INTERVAL]
+    inside = sum(any(begin <= end <= until for begin, until in outages) for end in ended)
+    down = sum(until - begin for begin, until in outages)
     up = soak.seconds - down
     if down <= 0 or up <= 0 or len(ended) == inside:
         return math.nan
@@ -225,6 +233,23 @@ def growth(samples: Sequence[Sample], warm: float) -> tuple[float, int, int, int
     return rss_late / rss - 1, round(files_late - files), round(rss_late), round(files_late)
 
 
+def commits_of(path: Path) -> dict[str, int]:
+    """How the commits in a ledger ended, by outcome; open ones under "open"."""
+    with History(path) as history:
+        return dict(Counter(one.outcome or "open" for one in history.commits(ended=None)))
+
+
+def _unsealed(soak: Soak) -> list[str]:
+    """What is wrong with the commits. One whose send was lost with the chain never landed, and another took its place;
+    the last two may be on their way."""
+    missed = [epoch.block for epoch in soak.sealed if not epoch.cut and not epoch.took[0]]
+    broken = [f"nothing was committed for the epochs of blocks {missed} although the chain was up"] if missed else []
+    broken += [f"{n} commits were lost: {how}" for how, n in soak.commits.items() if how not in ENDINGS]
+    if soak.commits.get("revealed", 0) < len(soak.sealed) - 2:
+        broken.append(f"of {len(soak.sealed)} epochs' commits {soak.commits.get('revealed', 0)} were revealed")
+    return broken
+
+
 def verdict(soak: Soak, ledgers: Sequence[Ledger]) -> list[str]:
     """What is out of bounds; nothing if all is well."""
     broken = [] if soak.hits else ["the chain was never killed while weights were due"]
@@ -243,6 +268,7 @@ def verdict(soak: Soak, ledgers: Sequence[Ledger]) -> list[str]:
         if not math.isnan(ledger.pace) and ledger.pace < 0.5:
             broken.append(f"{name} held {ledger.pace:.2f} times as many rounds while the chain was down")
         broken += [f"{name}: {one}" for one in ledger.wrong]
+    broken += _unsealed(soak)
     broken += [f"{name} is not well at the end: {words}" for name, said in soak.troubles.items() for words in said]
     for name, samples in soak.samples.items():
         more, files, _, _ = growth(samples, soak.warm)
@@ -271,6 +297,7 @@ def row_of(found: Soak, ledgers: Sequence[Ledger]) -> dict[str, Any]:
         "outages_s": [round(until - begin, 1) for begin, until in found.outages],
         "partition_s": [round(until - begin, 1) for begin, until in found.partitions],
         "churned": found.churned,
+        "commits": found.commits,
         "rounds": [one.rounds for one in ledgers],
         "pace_while_down": [round(one.pace, 2) for one in ledgers],
         "killed_before": found.hits,
@@ -289,7 +316,7 @@ def show(row: dict[str, Any]) -> None:
     print(
         f"chain down for {row['outages_s']} s ({row['epochs_cut']} epochs cut, killed before {row['killed_before']}), "
         f"endpoint silent for {row['partition_s']} s, "
-        f"{churned['replaced']} miners replaced, {churned['restarted']} restarted"
+        f"{churned['replaced']} miners replaced, {churned['restarted']} restarted; commits: {row['commits']}"
     )
     print(
         f"{'':<14}{'missed':>8}{'rounds':>8}{'pace, chain down':>18}{'scores':>8}{'firm':>7}{'off':>9}"

@@ -7,6 +7,8 @@ by a new hotkey or restarted. Bounds, or exit code 1:
 
 - every validator's weights are in every epoch, as the chain has it, also in the one that the chain was killed before:
   it comes back with blocks left, three seconds each, as the real chain's window is longer than its six blocks here;
+- a fifth validator has a subnet of its own, of three miners, that wants hash commits: one in every epoch, none of them
+  lost, and revealed in time;
 - resident memory of each validator, and of all miners together, grows by less than 5%, and open files by no more than
   4 a process, from the first third to the last third of what comes after two outages and the silence. Shared maps
   don't count: a miner's table of nonces is one, of a fixed size. In a run of less than 5 minutes memory may grow by
@@ -39,7 +41,6 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -47,16 +48,16 @@ from typing import Any
 
 import _soak_neurons as neurons
 import psutil
-from _soak_stage import BLOCK_S, MINERS, PATIENCE, TEMPO, VALIDATORS, Stage
+from _soak_faults import LONG, Faults, when
+from _soak_stage import BLOCK_S, MINERS, NETUID, PATIENCE, SEALED, VALIDATORS, Stage
 from _soak_twin import Absence, Seat, read_diary, seen_again
 from _soak_verdict import (
     GROWTH,
     GROWTH_SHORT,
-    LEFT,
-    Epoch,
     Sample,
     Soak,
     beside_a_run_without_faults,
+    commits_of,
     row_of,
     show,
 )
@@ -64,19 +65,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from subnet import Chain
-from subnet.errors import ChainError
 from subnet.keys import load_key
 from subnet.store import History
 from subnet.types import Hotkey, Metagraph
-from subnet.validators.weights import window
 
-NETUID = 1
 CHURN = 0.2  # of the miners a minute
 QUIET = 0.75  # of the time: no miner comes or goes any more
-SLOW_S = 3.0  # a block, until the epoch that the chain was killed before
 SETTLED = 5  # rounds of every validator after it has asked the last miner that came
-LONG = 300.0  # seconds of a run in which the chain is killed once more, later
-MEASURED = 15.0  # seconds in which growth is seen, at the least
 RECOVERY = 30.0  # seconds that a neuron's trouble may outlast the end
 
 
@@ -88,13 +83,10 @@ class Run:
         self.soak = Soak(growth=GROWTH if seconds >= LONG else GROWTH_SHORT)
         self.chance = random.Random(stage.seed)
         self.began = self.began_unix = 0.0
-        self.up = asyncio.Event()
-        self.up.set()
-        self.killed_at: list[int] = []  # heads
-        self.judged = 0  # the last epoch that was looked at
         self.miners = {neurons.miner_key(i).ss58_address: i for i in range(MINERS)}
         self.judges = [Hotkey(neurons.validator_key(i).ss58_address) for i in range(VALIDATORS)]
-        self.busy = asyncio.Lock()  # what registers a miner, or takes the chain away
+        self.sealer = Hotkey(neurons.validator_key(VALIDATORS).ss58_address)
+        self.faults = Faults(stage, chain, self.soak, self.judges, seconds, tell)
         self.touched = dict.fromkeys(range(MINERS), 0.0)  # when each came last
 
     async def whole(self) -> None:
@@ -106,8 +98,12 @@ class Run:
         await self._first_dividends()
         self.began, self.began_unix = time.monotonic(), time.time()
         async with asyncio.TaskGroup() as group:
-            watches = [group.create_task(one()) for one in (self._epochs, self._sample)]
-            faults = [group.create_task(one()) for one in (self._faults, self._churn)]
+            watches = [
+                group.create_task(self.faults.epochs(NETUID, self.judges, self.soak.epochs)),
+                group.create_task(self.faults.epochs(SEALED, [self.sealer], self.soak.sealed)),
+                group.create_task(self._sample()),
+            ]
+            faults = [group.create_task(one()) for one in (self.faults.all, self._churn)]
             await asyncio.wait(faults)
             for fault in faults:
                 fault.result()
@@ -122,10 +118,9 @@ class Run:
         """How the neurons are; what is wrong must pass soon."""
         until = time.monotonic() + RECOVERY
         while True:
-            self.soak.said = [await one.ask("?") for one in self.stage.validators]
-            wrong = {
-                one.name: said["troubles"] for one, said in zip(self.stage.validators, self.soak.said, strict=True)
-            }
+            everyone = [*self.stage.validators, *self.stage.sealed]
+            self.soak.said = [await one.ask("?") for one in everyone]
+            wrong = {one.name: said["troubles"] for one, said in zip(everyone, self.soak.said, strict=True)}
             wrong |= {host.name: await host.ask(("well", 0)) for host in self.stage.hosts}
             self.soak.troubles = {name: troubles for name, troubles in wrong.items() if troubles}
             if not self.soak.troubles or time.monotonic() > until:
@@ -149,34 +144,10 @@ class Run:
             ours = map((await self.chain.metagraph(NETUID)).neuron, self.judges)
             return all(one is not None and one.emission > 0 and one.last_update > 0 for one in ours)
 
-        await _when(paid, "weights of every validator")
-
-    async def _epochs(self) -> None:
-        """Each epoch, as the chain has it: whose weights came after the last epoch and before this one."""
-        last = None
-        while True:
-            try:
-                await self.up.wait()
-                epoch = await self.chain.next_epoch_block(NETUID)
-                if epoch is None:
-                    raise RuntimeError("the subnet has no epochs")
-                await self.chain.wait_for_block(epoch, timeout=PATIENCE)
-                before = await self.chain.metagraph(NETUID, block=epoch - 1)
-            except ChainError:
-                await asyncio.sleep(BLOCK_S / 4)
-                continue
-            last = epoch - TEMPO if last is None else last
-            if epoch > last:
-                took = {}
-                for i, hotkey in enumerate(self.judges):
-                    one = before.neuron(hotkey)
-                    took[i] = one is not None and one.last_update >= last
-                cut = any(epoch - LEFT < head < epoch for head in self.killed_at)
-                self.soak.epochs.append(Epoch(epoch, took, cut))
-            last = self.judged = int(epoch)
+        await when(paid, "weights of every validator")
 
     async def _sample(self) -> None:
-        watched = {one.name: [psutil.Process(one.process.pid)] for one in self.stage.validators}
+        watched = {one.name: [psutil.Process(one.process.pid)] for one in (*self.stage.validators, *self.stage.sealed)}
         watched["miners"] = [psutil.Process(one.process.pid) for one in self.stage.hosts]  # who comes is with any
         self.soak.processes = {name: len(processes) for name, processes in watched.items()}
         while True:
@@ -187,85 +158,6 @@ class Run:
                 self.soak.samples.setdefault(name, []).append(Sample(time.monotonic() - self.began, rss, files))
             await asyncio.sleep(1.0)
 
-    async def _faults(self) -> None:
-        """Early, so that what a fault loads for good is there before growth is measured."""
-        await self._kill_before_epoch()
-        await self._kill_between()
-        await self._partition()
-        await self._judged_to(await self.chain.next_epoch_block(NETUID) or 0)
-        self.soak.warm = time.monotonic() - self.began
-        if self.seconds >= LONG:
-            await self._until(0.6)
-            await self._kill_between()
-        await asyncio.sleep(MEASURED)
-
-    async def _kill_before_epoch(self) -> None:
-        """As soon as weights are due. It comes back with blocks left for them, and slow ones: the real window is 45."""
-        for _ in range(4):
-            epoch = int(await self.chain.next_epoch_block(NETUID) or 0)
-            opens = window(epoch, TEMPO)
-            await self.chain.wait_for_block(opens - 1, timeout=PATIENCE)
-            async with self.busy:
-                head = await self._block(opens)
-                if head < epoch - LEFT:
-                    await self._down(head, 0.0, SLOW_S)
-                    then = map((await self.chain.metagraph(NETUID, block=head)).neuron, self.judges)
-                    if not all(one is not None and one.last_update >= opens for one in then):
-                        self.soak.hits.append(epoch)
-                await self._judged_to(epoch)
-                await self.stage.set_block_time(BLOCK_S)
-            if self.soak.hits:
-                return
-
-    async def _kill_between(self) -> None:
-        """While no weights are due, for longer."""
-        head, epoch = await self.chain.block_number(), await self.chain.next_epoch_block(NETUID) or 0
-        if head + LEFT >= window(epoch, TEMPO):
-            await self._judged_to(epoch)
-        async with self.busy:
-            await self._down(await self.chain.block_number(), min(20.0, self.seconds / 15), BLOCK_S)
-
-    async def _block(self, block: int) -> int:
-        """The head, as soon as it is there: sooner than by wait_for_block, as weights are on their way."""
-        head = 0
-
-        async def there() -> bool:
-            nonlocal head
-            head = int(await self.chain.block_number())
-            return head >= block
-
-        await _when(there, f"block {block}", BLOCK_S / 50)
-        return head
-
-    async def _down(self, head: int, seconds: float, block_s: float) -> None:
-        self.stage.kill_chain()
-        self.tell("the chain is down")
-        self.up.clear()
-        self.killed_at.append(head)
-        began = time.time()
-        await asyncio.sleep(seconds)
-        await self.stage.start_chain(block_s)
-        self.soak.outages.append((began, time.time()))
-        self.up.set()
-        if block_s == BLOCK_S:
-            await self.chain.wait_for_block(head + 1, timeout=PATIENCE)
-        self.tell("the chain is back")
-
-    async def _judged_to(self, epoch: int) -> None:
-        async def over() -> bool:
-            return self.judged >= epoch
-
-        await _when(over, f"the epoch of block {epoch}")
-
-    async def _partition(self) -> None:
-        self.tell("an endpoint is silent")
-        self.stage.gate.close_road()
-        began = time.time()
-        await asyncio.sleep(min(60.0, self.seconds / 6))
-        self.stage.gate.open_road()
-        self.soak.partitions.append((began, time.time()))
-        self.tell("it speaks again")
-
     async def _churn(self) -> None:
         every, coming = 60 / (CHURN * MINERS), MINERS
         turn = 0
@@ -273,7 +165,7 @@ class Run:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             turn += 1
             if turn % 2:
-                async with self.busy:
+                async with self.faults.busy:
                     await self._replace(coming)
                 coming += 1
                 self.soak.churned["replaced"] += 1
@@ -332,14 +224,6 @@ class Run:
         return last.id if last else 0
 
 
-async def _when(ready: Callable[[], Awaitable[bool]], what: str, pause: float = BLOCK_S / 10) -> None:
-    until = time.monotonic() + PATIENCE
-    while not await ready():
-        if time.monotonic() > until:
-            raise RuntimeError(f"not within {PATIENCE:g} s: {what}")
-        await asyncio.sleep(pause)
-
-
 async def soak(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
     with Progress(
         TextColumn("{task.description}"),
@@ -360,13 +244,14 @@ async def soak(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
             Stage(folder, seed, neurons.alpha_of(seconds)) as stage,
             await Chain.connect(stage.url, timeout=neurons.CALL_TIMEOUT) as chain,
         ):
-            await stage.start_neurons(NETUID)
+            await stage.start_neurons()
             run = Run(stage, chain, seconds, tell)
             ticking = asyncio.create_task(_tick(bar, task, run))
             try:
                 await run.whole()
             finally:
                 ticking.cancel()
+        run.soak.commits = commits_of(neurons.ledger_of(folder, VALIDATORS))
         ledgers = []
         for i in range(VALIDATORS):
             tell(f"the run without faults: validator {i}")

@@ -40,6 +40,8 @@ def measured(bounds: Any) -> Any:
     soak = bounds.Soak(seconds=90.0, warm=30.0)
     soak.epochs = [bounds.Epoch(12, {0: True}, False), bounds.Epoch(24, {0: False}, True)]
     soak.hits = [12]
+    soak.sealed = [bounds.Epoch(block, {0: True}, False) for block in range(13, 73, 12)]
+    soak.commits = {"revealed": 4, "superseded": 1, "never-landed": 1, "open": 1}
     soak.samples["validator-0"] = [bounds.Sample(float(at), 100 + at // 30, 80 + at % 3) for at in range(90)]
     return soak
 
@@ -49,6 +51,13 @@ def measured(bounds: Any) -> Any:
     [
         (lambda s, m: None, []),
         (lambda s, m: s.epochs.append(m.Epoch(36, {0: False}, False)), ["missed the epochs of blocks [36]"]),
+        (lambda s, m: s.commits.update({"expired": 1}), ["1 commits were lost: expired"]),
+        (
+            lambda s, m: s.sealed.append(m.Epoch(37, {0: False}, False)),
+            ["nothing was committed for the epochs of blocks [37]"],
+        ),
+        (lambda s, m: s.sealed.append(m.Epoch(37, {0: False}, True)), []),
+        (lambda s, m: s.commits.update({"revealed": 2}), ["of 5 epochs' commits 2 were revealed"]),
         (lambda s, m: s.hits.clear(), ["never killed while weights were due"]),
         (lambda s, m: s.hits.append(24), ["the epoch of block 24"]),
         (lambda s, m: s.epochs[0].took.update({0: False}), ["missed the epochs of blocks [12]"]),
