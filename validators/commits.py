@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 LANDS_WITHIN: Final = 64
 """Blocks after which a commit that the chain does not list never will be: its extrinsic is dead by then."""
+_FINAL: Final = ("ExpiredWeightCommit", "CommitRevealDisabled")
+"""Refusals of a reveal that will not pass in a later block."""
 _REMEDY: Final = "The next epoch's weights take their place; look for what kept the reveal away above."
 
 
@@ -75,12 +77,17 @@ class Commits:
         self._name = part("reveals", mechanism)
         self._refusals = Streak(self._health, self._name)
         self._openings = Openings(chain, netuid, self._hotkey, mechanism)
-        self._latest: Commit | None = None  # the last one that we revealed
+        self._latest = self._last_revealed(ledger)
         self._unseen: set[str] = set()  # hashes of those that were opened, but not seen in the row yet
         self._timelocked = form == "timelock" or (form == "auto" and _has_drand())
         self._may_fall_back = form == "auto"
         self.open = ledger.commits(mechanism)
         """Those that the chain has not finished with, oldest first."""
+
+    def _last_revealed(self, ledger: Ledger) -> Commit | None:
+        """The last one that we revealed, in this life or a former one: a fork may take its reveal away."""
+        revealed = [one for one in ledger.commits(self._mechanism, ended=True) if one.outcome == "revealed"]
+        return revealed[-1] if revealed and revealed[-1].salt else None
 
     async def doubt(self, block: int) -> None:
         """Commits that were seen in a block after this one are unseen again: the chain went back, and may hold them
@@ -152,9 +159,14 @@ class Commits:
             raise
         await self._took(commit, included.block, epoch)
 
+    def went_openly(self) -> None:
+        """The chain takes weights as they are: no reveal will come to end what was told of those that were lost."""
+        if not self.open:
+            self._refusals.passed()
+
     async def follow(self, head: int, tempo: int) -> bool:
         """One pass: reveal what is due, look for what the chain opens. True if the next block wants another one."""
-        await self._look_back(head)
+        await self._look_back(head, tempo)
         for commit in list(self.open):
             if commit.block is None and not await self._look_for(commit) and head > commit.head + LANDS_WITHIN:
                 await self._lost(commit, "never-landed")
@@ -171,12 +183,16 @@ class Commits:
             return await self._reveal(newest, head, tempo)
         return await self._await_opening(newest, head, tempo)
 
-    async def _look_back(self, head: int) -> None:
+    async def _look_back(self, head: int, tempo: int) -> None:
         """A fork may have taken the last reveal away, as one of a few blocks' depth does: it is due again then."""
-        if self._latest is not None and await self._openings.lists(self._latest):
-            error = "the chain went back to before the reveal"
-            self._tell_unseen(self._latest, head, error, "It is revealed again.")
-            await asyncio.to_thread(self._ledger.reopen_commit, self._latest.hash)
+        latest = self._latest
+        if latest is None:
+            return
+        if self._is_over(latest, head, tempo):
+            self._latest = None  # no block can take it anew
+        elif await self._openings.lists(latest):
+            self._tell_unseen(latest, head, "the chain went back to before the reveal", "It is revealed again.")
+            await asyncio.to_thread(self._ledger.reopen_commit, latest.hash)
             self.open = await asyncio.to_thread(self._ledger.commits, self._mechanism)
             self._latest = None
 
@@ -196,7 +212,7 @@ class Commits:
             self._refusals.failed(error.message, error.remedy)
             told = {"code": error.code, "error": error.message, "remedy": error.remedy}
             log.warning("reveal_failed", extra={"committed": commit.block, "block": head, **told})
-            if error.name == "ExpiredWeightCommit" or self._is_over(commit, head, tempo):
+            if error.name in _FINAL or self._is_over(commit, head, tempo):
                 await self._lost(commit, "expired")
                 return False
             return True
@@ -221,16 +237,16 @@ class Commits:
         """Why a commit left the chain's list. True if the next block wants another look."""
         try:
             opened = await self._openings.opened(commit)
-        except ChainRefused as error:
+            if opened is not None:
+                return await self._see(commit, opened, head, tempo)
+        except ChainRefused as error:  # raised, it would keep the next epoch's weights back too
             self._tell_unseen(
                 commit, head, f"nobody can tell whether the chain opened it: {error.message}", error.remedy
             )
             await self._settle(commit, "unseen")
             return False
-        if opened is None:
-            await self._lost(commit, "not-listed" if commit.salt else "not-opened")
-            return False
-        return await self._see(commit, opened, head, tempo)
+        await self._lost(commit, "not-listed" if commit.salt else "not-opened")
+        return False
 
     async def _see(self, commit: Commit, block: Block, head: int, tempo: int, *, extrinsic: str = "") -> bool:
         """Read back what the chain opened in ``block``. True if the next block wants another look."""
@@ -260,7 +276,7 @@ class Commits:
         told: dict[str, Any] = {"committed": commit.block, "uids": list(commit.uids), "weights": list(commit.weights)}
         uids = tuple(Uid(uid) for uid in commit.uids)
         kept = WeightsSet(block, uids, commit.weights, extrinsic, time.time(), self._mechanism)
-        await asyncio.to_thread(self._ledger.add_weights, kept)
+        await asyncio.to_thread(keep_weights, self._ledger, kept)
         await self._settle(commit, "revealed")
         self._refusals.passed()
         self._latest = commit if commit.salt else None  # what the chain opened, it opens on every fork
@@ -332,6 +348,13 @@ async def held_weights(
     )
     uid = metagraph.uid_of(hotkey)
     return {} if uid is None else {int(target): weight for target, weight in rows.get(uid, []) if weight}
+
+
+def keep_weights(ledger: Ledger, weights: WeightsSet) -> None:
+    """Keep weights that the chain holds, once: who was killed before it noted them may have kept them already."""
+    last = ledger.weights(limit=1, mechanism=weights.mechanism)
+    if not last or last[0].block != weights.block:
+        ledger.add_weights(weights)
 
 
 def nonzero(uids: Sequence[int], weights: Sequence[int]) -> dict[int, int]:

@@ -29,6 +29,7 @@ class Openings:
         self._chain, self._netuid, self._hotkey, self._mechanism = chain, netuid, hotkey, mechanism
         self._index = storage_index(netuid, mechanism)
         self._seen: dict[str, int] = {}  # by hash: the last block in which it was seen on the list
+        self._found: dict[str, Block] = {}  # by hash: the block in which it was opened
 
     async def lists(self, commit: Commit, block: int | None = None) -> bool:
         """Whether the chain lists the commit as one still to be opened, after ``block`` (None: now)."""
@@ -51,6 +52,9 @@ class Openings:
 
         Raises ChainRefused if the node has forgotten too much to tell.
         """
+        found = self._found.get(commit.hash)
+        if found is not None and await self._opens_in(found, commit):  # else a fork has moved it
+            return found
         listed, gone = self._seen.get(commit.hash, int(commit.block or 0)), int(await self._chain.block_number())
         forgotten: ChainRefused | None = None
         while gone - listed > 1:
@@ -60,7 +64,8 @@ class Openings:
             except ChainRefused as error:
                 still, forgotten = True, error  # what is not known there is looked for later on
             listed, gone = (middle, gone) if still else (listed, middle)
-        if gone > listed and any(self._opens(event, commit) for event in await self._chain.events(gone)):
+        if gone > listed and await self._opens_in(Block(gone), commit):
+            self._found[commit.hash] = Block(gone)
             return Block(gone)
         if forgotten is not None:
             raise forgotten
@@ -69,6 +74,10 @@ class Openings:
     def forget(self, commit: Commit) -> None:
         """It is done with."""
         self._seen.pop(commit.hash, None)
+        self._found.pop(commit.hash, None)
+
+    async def _opens_in(self, block: Block, commit: Commit) -> bool:
+        return any(self._opens(event, commit) for event in await self._chain.events(block))
 
     def _opens(self, event: Event, commit: Commit) -> bool:
         if event.module != "SubtensorModule":

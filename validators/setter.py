@@ -31,7 +31,7 @@ from subnet.health import Health
 from subnet.service import register_remedy
 from subnet.store import Score, WeightsSet
 from subnet.types import Block, Hotkey, Metagraph, Netuid, Neuron, Uid
-from subnet.validators.commits import Commits, held_weights, nonzero, part
+from subnet.validators.commits import Commits, held_weights, keep_weights, nonzero, part
 from subnet.validators.epochs import PASSING, Epochs, Tally, Why
 from subnet.validators.weights import FORMS, as_weights, burned, current, window
 
@@ -228,6 +228,7 @@ class WeightSetter:
             self._failed(epoch, "unseen", Why("unseen", "They are sent again.", error), "weights.unseen")
             return
         self._epochs.arrived(epoch)
+        self._commits.went_openly()
         self._tally.count("ok")
         told = {"block": included.block, "epoch": epoch, "uids": uids, "weights": weights}
         await self._keep(included.block, uids, weights, included.extrinsic_hash)
@@ -241,6 +242,7 @@ class WeightSetter:
         held = await self._held()
         if not held or (self._sent is not None and self._sent != (epoch, held)):
             return False
+        self._commits.went_openly()
         await self._keep(me.last_update, list(held), list(held.values()), "")
         log.info("weights_found", extra={"block": me.last_update, "epoch": epoch})
         return True
@@ -272,13 +274,7 @@ class WeightSetter:
     async def _keep(self, block: Block, uids: Sequence[int], weights: Sequence[int], extrinsic: str) -> None:
         targets, now = tuple(Uid(uid) for uid in uids), time.time()
         kept = WeightsSet(block, targets, tuple(weights), extrinsic, now, self._mechanism)
-
-        def keep() -> None:
-            last = self._ledger.weights(limit=1, mechanism=self._mechanism)
-            if not last or last[0].block != block:
-                self._ledger.add_weights(kept)
-
-        await asyncio.to_thread(keep)
+        await asyncio.to_thread(keep_weights, self._ledger, kept)
 
     def _allowed(self, metagraph: Metagraph) -> Neuron:
         """Our neuron, if it may set weights as things stand; NotNow says what keeps it from it."""

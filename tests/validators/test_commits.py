@@ -12,7 +12,7 @@ import pytest
 from subnet import follower
 from subnet import service as shared
 from subnet.chain import Included, WeightCommit
-from subnet.errors import ChainTimeout, ChainUnreachable, ConfigError, ExtrinsicFailed
+from subnet.errors import ChainRefused, ChainTimeout, ChainUnreachable, ConfigError, ExtrinsicFailed, StoreError
 from subnet.store import Ledger
 from subnet.types import Uid
 from subnet.validators import commits as commits_module
@@ -454,6 +454,133 @@ async def test_a_reveal_that_a_fork_took_away_is_made_again(bench: Bench, chain:
     assert calls(chain).count("reveal_weights") == 2
     assert chain.rows[Uid(1)] == EQUAL
     assert bench.health.troubles == []
+
+
+async def test_a_reveal_that_a_fork_took_away_from_a_former_life_is_made_again(
+    chain: MemoryChain, tmp_path: Path
+) -> None:
+    with open_ledger(tmp_path) as ledger:
+        first = Bench(chain, ledger, policy=HASH)
+        first.start()
+        await first.at(109)
+        listed = list(chain.commits)
+        await first.at(110)
+        await until(lambda: first.setter.counts["ok"] == 1)
+        await first.loops.stop()
+    chain.commits.extend(listed)
+    chain.rows.clear()
+    with open_ledger(tmp_path) as ledger:
+        second = Bench(chain, ledger, policy=HASH)
+        second.start()
+        await second.at(113)
+        await second.loops.stop()
+        assert second.setter.counts == {"unseen": 1, "ok": 1}
+        assert second.health.troubles == []
+    assert calls(chain) == ["commit_weights", "reveal_weights", "reveal_weights"]
+    assert chain.rows[Uid(1)] == EQUAL
+
+
+async def test_a_reveal_is_looked_back_at_while_it_could_be_made_anew(bench: Bench, chain: MemoryChain) -> None:
+    looks = []
+    lists = chain.weight_commits
+
+    async def counted(*arguments: Any, **named: Any) -> Any:
+        looks.append(chain.head)
+        return await lists(*arguments, **named)
+
+    bench.start()
+    await bench.at(110)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    chain.rules["commit_reveal_enabled"] = False
+    chain.weight_commits = counted  # type: ignore[method-assign]
+    await bench.at(150)
+    assert 110 < max(looks) <= 121
+
+
+async def test_a_trouble_of_reveals_ends_where_weights_go_openly(bench: Bench, chain: MemoryChain) -> None:
+    bench.start()
+    await bench.at(109)
+    chain.commits.clear()
+    await bench.at(111)
+    assert [one.name for one in bench.health.troubles] == ["reveals"]
+    chain.rules["commit_reveal_enabled"] = False
+    await bench.at(114)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert bench.health.troubles == []
+
+
+async def test_a_reveal_on_a_subnet_that_takes_none_any_more_is_not_tried_again(
+    bench: Bench, chain: MemoryChain
+) -> None:
+    bench.start()
+    await bench.at(109)
+    chain.rules["commit_reveal_enabled"] = False
+    chain.refusals = [ExtrinsicFailed("no", name="CommitRevealDisabled", where="pool")]
+    await bench.at(113)
+    assert calls(chain) == ["commit_weights", "reveal_weights"]
+    await bench.at(114)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert bench.health.troubles == []
+
+
+async def test_what_a_node_has_forgotten_does_not_keep_the_next_weights_back(bench: Bench, chain: MemoryChain) -> None:
+    reveal, weights = chain.reveal_weights, chain.weights
+
+    async def lost(hotkey: Any, commit: WeightCommit, **sending: Any) -> Included:
+        await reveal(hotkey, commit, **sending)
+        chain.reveal_weights = reveal  # type: ignore[method-assign]
+        raise ChainTimeout("no answer")
+
+    async def forgotten(netuid: int, block: int | None = None, *, mecid: int = 0) -> Any:
+        if block == 110:
+            raise ChainRefused("State already discarded", rpc_code=4003)
+        return await weights(netuid, block, mecid=mecid)
+
+    chain.reveal_weights, chain.weights = lost, forgotten  # type: ignore[method-assign]
+    bench.start()
+    await bench.at(109)
+    chain.advance()
+    await until(lambda: bench.setter.counts["unseen"] == 1)
+    await bench.at(120)
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert calls(chain) == ["commit_weights", "reveal_weights"] * 2
+
+
+async def test_a_reveal_that_was_noted_in_part_is_one_set_of_weights(bench: Bench, chain: MemoryChain) -> None:
+    """As after ``kill -9`` between the two."""
+    ledger: Ledger = bench.ledger  # type: ignore[attr-defined]
+    update, died = ledger.update_commit, []
+
+    def dies(hash_: str, **changes: Any) -> None:
+        if changes.get("outcome") == "revealed" and not died:
+            died.append(hash_)
+            raise StoreError("the disk is full")
+        update(hash_, **changes)
+
+    ledger.update_commit = dies  # type: ignore[method-assign]
+    bench.start()
+    await bench.at(109)
+    chain.advance()
+    await until(lambda: bench.setter.counts["ok"] == 1)
+    assert [kept.block for kept in ledger.weights()] == [110]
+
+
+async def test_where_it_was_opened_is_not_searched_for_in_each_block(bench: Bench, chain: MemoryChain) -> None:
+    chain.tempo = 100
+    bench.start()
+    await bench.at(199)
+    looks = []
+    lists = chain.weight_commits
+
+    async def counted(*arguments: Any, **named: Any) -> Any:
+        looks.append(chain.head)
+        return await lists(*arguments, **named)
+
+    chain.weight_commits = counted  # type: ignore[method-assign]
+    chain.garble = True
+    await bench.at(240)
+    assert bench.setter.counts == {"committed": 1, "unseen": 1}
+    assert len(looks) < 50
 
 
 async def test_a_chain_that_was_reset_is_committed_to_anew(
