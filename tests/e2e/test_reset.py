@@ -70,7 +70,9 @@ async def test_neurons_go_on_when_the_chain_goes_back_under_them(bench: Bench) -
         await bench.until(lambda: weights_are(chain, bench, 1, [(2, 65535)]))
         assert await chain.block_number() < before  # it did not wait for the old chain's blocks to come again
         (reset,) = bench.events("validator", "chain_reset")
-        assert reset["was"] >= before
+        assert (
+            reset["was"] >= 200 > reset["block"]
+        )  # as far as it had seen the head come, which may be less than we have
         assert asked(bench, "miner", "/health") == asked(bench, "validator", "/health") == 200
 
 
