@@ -74,6 +74,18 @@ class Epochs:
         self._awaited: int | None = None  # the epoch that was the next one in the last pass
         self._whole = False  # whether that one was watched from its beginning
         self._why: Why | None = None
+        self._told = ""  # the reason of the trouble that health has from here
+
+    def trouble(self, reason: str, error: str, remedy: str) -> None:
+        """Tell health of what keeps the weights back, until they arrive or :meth:`mended` hears that it is over."""
+        self._told = reason
+        self._health.trouble(self._name, error, remedy)
+
+    def mended(self, reason: str) -> None:
+        """What ``reason`` names is over: its trouble ends, though no weights have arrived yet."""
+        if self._told == reason:
+            self._told = ""
+            self._health.well(self._name)
 
     def kept_back(self, why: Why) -> None:
         """Something kept the coming epoch's weights back; the last such thing is why they are missed, if they are."""
@@ -81,7 +93,7 @@ class Epochs:
 
     def arrived(self, epoch: int) -> None:
         """The chain has this epoch's weights, or the commit to them."""
-        self.done = epoch
+        self.done, self._told = epoch, ""
         self._health.well(self._name)
 
     def forget(self) -> None:
@@ -107,5 +119,5 @@ class Epochs:
         if fine:
             return
         told = f"{why.reason}: {why.error}" if why.error else why.reason
-        self._health.trouble(self._name, f"the epoch of block {epoch} ran without our weights: {told}", why.remedy)
+        self.trouble(why.reason, f"the epoch of block {epoch} ran without our weights: {told}", why.remedy)
         log.error("weights_missed", extra={"epoch": epoch, "reason": why.reason, "remedy": why.remedy})

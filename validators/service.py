@@ -116,6 +116,7 @@ class ValidatorService(Service):
         self.loops.start("pulse", pulse.look)
         for mechanism in range(self.validator.mechanisms):
             setter = self._setter(book.ledger, mechanism)
+            self.follower.listen(setter.look)
             self.loops.start(f"weights-{mechanism}" if mechanism else "weights", setter.step)
         count = MechanismCount(self._chain, self.netuid, self.validator.mechanisms)
         self.loops.start("mechanisms", count.look)

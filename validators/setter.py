@@ -115,8 +115,7 @@ class WeightSetter:
         self._chain, self._key, self._netuid, self._ledger = chain, key, netuid, ledger
         self._scores, self._weigh = scores, weigh
         self._policy, self._mechanism, self._health = policy, mechanism, health or Health()
-        self._name = part("weights", mechanism)
-        self._epochs = Epochs(self._name, self._tally, self._health)
+        self._epochs = Epochs(part("weights", mechanism), self._tally, self._health)
         self._hotkey = Hotkey(key.ss58_address)
         self._sending: Sending = (
             {"wait": "finality", "timeout": FINAL_PATIENCE} if policy.final else {"timeout": PATIENCE}
@@ -135,6 +134,15 @@ class WeightSetter:
         self._sent: tuple[int, dict[int, int]] | None = None  # the last epoch we sent for, and what
         self._told: tuple[int, str] | None = None  # the epoch and reason of the last NotNow
         self._highest = 0  # the head, as far as it had come
+
+    def look(self, snapshot: Metagraph) -> None:
+        """A metagraph was read: where it has our uid, or permit, its lack is no trouble any more. The next weights,
+        which would show that too, may be an hour away."""
+        me = snapshot.neuron(self._hotkey)
+        if me is not None:
+            self._epochs.mended("not-registered")
+            if me.validator_permit or me.hotkey == snapshot.owner_hotkey:
+                self._epochs.mended("no-permit")
 
     async def step(self) -> float:
         """One pass: set the weights if it is time, then wait for the block to look again."""
@@ -182,7 +190,7 @@ class WeightSetter:
         except NotNow as wait:
             self._epochs.kept_back(Why(wait.reason, wait.remedy))
             if not wait.ordinary:
-                self._health.trouble(self._name, wait.reason, wait.remedy)
+                self._epochs.trouble(wait.reason, wait.reason, wait.remedy)
             if self._told != (epoch, wait.reason):
                 self._told = (epoch, wait.reason)
                 told = {"epoch": epoch, "reason": wait.reason, "remedy": wait.remedy}
@@ -268,7 +276,7 @@ class WeightSetter:
     def _failed(self, epoch: int, outcome: str, why: Why, code: str) -> None:
         self._tally.count(outcome)
         self._epochs.kept_back(why)
-        self._health.trouble(self._name, why.error, why.remedy)
+        self._epochs.trouble(why.reason, why.error, why.remedy)
         log.warning("weights_failed", extra={"epoch": epoch, "code": code, "error": why.error, "remedy": why.remedy})
 
     async def _keep(self, block: Block, uids: Sequence[int], weights: Sequence[int], extrinsic: str) -> None:

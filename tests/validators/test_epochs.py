@@ -83,6 +83,37 @@ async def test_no_permit_is_a_trouble_after_a_whole_epoch(bench: Bench, metrics:
     assert bench.health.troubles == []
 
 
+async def test_the_trouble_of_no_permit_ends_with_the_permit(bench: Bench, chain: MemoryChain) -> None:
+    chain.change(1, validator_permit=False)
+    bench.start()
+    await bench.at(122)
+    bench.setter.look(await chain.metagraph(NETUID))
+    assert "no-permit" in troubles(bench)["weights"].reason
+    chain.change(1, validator_permit=True)
+    bench.setter.look(await chain.metagraph(NETUID))
+    assert bench.health.troubles == []
+
+
+async def test_the_trouble_of_no_uid_ends_with_the_registration(bench: Bench, chain: MemoryChain) -> None:
+    me, chain.neurons[1] = chain.neurons[1], neuron("5Other")
+    bench.start()
+    await bench.at(105)
+    bench.setter.look(await chain.metagraph(NETUID))
+    assert troubles(bench)["weights"].reason == "not-registered"
+    chain.neurons[1] = me
+    bench.setter.look(await chain.metagraph(NETUID))
+    assert bench.health.troubles == []
+
+
+async def test_a_permit_mends_no_refusal(bench: Bench, chain: MemoryChain) -> None:
+    chain.refusals = [ExtrinsicFailed("no", name="StakeTooLow", where="pool", remedy="Stake.")]
+    bench.start()
+    await bench.at(104)
+    await until(lambda: bench.health.troubles)
+    bench.setter.look(await chain.metagraph(NETUID))
+    assert troubles(bench)["weights"].remedy == "Stake."
+
+
 @pytest.mark.parametrize(("reason", "told"), [("no-scores", True), ("rate-limited", False)])
 async def test_what_passes_by_itself_is_counted_too(bench: Bench, metrics: Metrics, reason: str, told: bool) -> None:
     if reason == "no-scores":

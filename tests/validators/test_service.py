@@ -8,6 +8,7 @@ import math
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +311,19 @@ async def test_it_is_told_at_once_that_it_has_no_uid_any_more(
     chain.neurons[0] = mine
     await bench.service.follower.refresh()
     assert bench.service.health.troubles == []
+    await bench.service.stop()
+
+
+async def test_the_trouble_of_a_missing_uid_is_over_before_the_next_weights(chain: MemoryChain, tmp_path: Path) -> None:
+    bench = Bench(chain, tmp_path / "v", Asks({"refresh_blocks": "1"}))
+    await bench.service.start()
+    mine, chain.neurons[0] = chain.neurons[0], neuron("5New")
+    chain.advance(4)
+    await until(lambda: {one.name for one in bench.service.health.troubles} == {"registration", "weights"})
+    chain.neurons[0] = replace(mine, validator_permit=False)  # so that no weights go out
+    chain.advance()
+    await until(lambda: not bench.service.health.troubles)
+    assert chain.calls == []
     await bench.service.stop()
 
 
