@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from subnet import auth, codec
 from subnet.breaker import Breakers
-from subnet.errors import DeclarationError, SubnetError
+from subnet.errors import BodyTooLarge, DeclarationError
 from subnet.http_client import Disconnected, Pool, Reply, Target, request_head
 from subnet.keys import canonical_ss58, scheme_of
 from subnet.race import Race, cancel
@@ -61,6 +61,10 @@ class _Way(NamedTuple):
     """Of the axon; what its circuit and its slots are counted by."""
     host: str
     path: str
+
+
+class _NoPlace(TimeoutError):
+    """All that may be under way with one address were, until the deadline."""
 
 
 class Dendrite:
@@ -104,7 +108,8 @@ class Dendrite:
 
         ``request`` is one synapse for all, or a sequence with ``request[i]`` for ``peers[i]``. ``timeout`` (seconds,
         default the synapse's own; the longest of a sequence) is one deadline for all of them. Raises
-        WrongType or BadTensor for a request that can't be encoded, ValueError for a sequence of another length.
+        WrongType, BadTensor or BodyTooLarge for a request that can't be sent, ValueError for a sequence of another
+        length.
         """
         asked, deadline = self._prepare(peers, request, timeout)
         if len(asked) == 1:  # without the task that gather would make of it
@@ -273,6 +278,8 @@ class Dendrite:
         """Tell the breakers how an exchange ended."""
         if error is None:
             self._breakers.answered(circuit)
+        elif isinstance(error, _NoPlace):
+            self._breakers.unknown(circuit)  # it was not asked
         elif isinstance(error, OSError):  # TimeoutError is one
             self._breakers.failed(circuit)
         elif isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
@@ -391,7 +398,7 @@ def _pack(request: Synapse[Any]) -> _Packed:
     body = codec.encode(request)
     declared = declaration(request)
     if len(body) > declared.max_request:
-        raise SubnetError(
+        raise BodyTooLarge(
             f"{declared.name} has {len(body)} bytes; it declares at most {declared.max_request}",
             remedy="Ask for less at once, or raise max_request= on the synapse at both ends.",
         )
@@ -414,12 +421,15 @@ def _way_to(axon: AxonInfo, name: str) -> _Way:
 
 
 async def _take(slot: asyncio.Semaphore, deadline: float) -> None:
-    """A place, until the deadline. Raises TimeoutError."""
+    """A place, until the deadline. Raises _NoPlace."""
     if not slot.locked():
         await slot.acquire()  # at once: without a timer
         return
-    async with asyncio.timeout_at(deadline):
-        await slot.acquire()
+    try:
+        async with asyncio.timeout_at(deadline):
+            await slot.acquire()
+    except TimeoutError:
+        raise _NoPlace from None
 
 
 def _check_plain(headers: Mapping[str, str]) -> None:

@@ -35,6 +35,7 @@ from subnet.synapse import Message, Synapse, declaration
 from subnet.types import Block, Hotkey, Metagraph, Neuron
 from subnet.validators.base import Validator
 from subnet.validators.journal import Journal, hear_results
+from subnet.validators.places import Places
 from subnet.validators.sampling import everyone
 from subnet.validators.scorebook import Judgement, Scorebook, finite
 from subnet.validators.stragglers import Stragglers
@@ -53,6 +54,8 @@ JUDGED_AT_ONCE: Final = 8
 TICK: Final = 0.5
 """Seconds between two passes, at the least."""
 _ASK_LESS: Final = "Ask for less, or ask again: another miner may be quicker."
+_HELD: Final = 0.1
+"""The share of a stream's time that its user has to have taken for running out of it not to be the miner's fault."""
 _UNTOUCHED: Final = ("dendrite.circuit-open",)
 
 
@@ -96,7 +99,7 @@ class Organic:
         self.synapses = {declaration(synapse).name: synapse for synapse in validator.organic}
         self._validator, self._book, self._snapshot, self._metrics = validator, book, snapshot, metrics
         self._judges = type(validator).judge_organic is not Validator.judge_organic
-        self._stragglers = Stragglers()
+        self._stragglers, self._places = Stragglers(), Places()
         self._waiting: deque[Heard] = deque()
         self._bytes = 0
 
@@ -138,14 +141,15 @@ class Organic:
         return result, body
 
     async def _ask(self, peer: Neuron, request: Synapse[Any], timeout: float) -> Ok[Any] | Failure:
-        (result,) = await self._validator.query([peer], request, timeout=timeout)
+        async with self._places.one(peer):
+            (result,) = await self._validator.query([peer], request, timeout=timeout)
         return result
 
     async def _let_run(self, race: Race[Any], request: Synapse[Any], size: int, overdue: float) -> None:
         """Follow those who were asked before ``overdue``, by the loop's clock; who had less time is let go unjudged."""
         leave = []
         for task, (peer, since) in race.running.items():
-            if since <= overdue and self._has_room(peer, size):
+            if since <= overdue and not self._places.is_waiting(task) and self._has_room(peer, size):
                 self._stragglers.follow(peer, task, size, partial(self._heard, request, size))
             else:
                 leave.append(task)
@@ -171,7 +175,7 @@ class Organic:
         """
         peers = self._route(request)
         for place, peer in enumerate(peers, 1):
-            opening = asyncio.create_task(_open(self._validator, peer, request), name="organic_stream")
+            opening = asyncio.create_task(self._open(peer, request), name="organic_stream")
             try:
                 await asyncio.wait([opening])
                 opened = opening.result()
@@ -181,7 +185,7 @@ class Organic:
                 if not again or place == len(peers):
                     raise as_error(error.failure) from None
             except asyncio.CancelledError:
-                if self._has_room(peer, size):
+                if not self._places.is_waiting(opening) and self._has_room(peer, size):
                     self._stragglers.follow(peer, _begun(opening), size, partial(self._heard, request, size))
                 else:
                     await cancel([opening])
@@ -192,6 +196,20 @@ class Organic:
                 async with opened.stack, aclosing(self._relayed(request, opened, size)) as relayed:
                     yield relayed
                 return
+
+    async def _open(self, peer: Neuron, request: Synapse[Any]) -> _Opened:
+        """Ask a peer for a stream, up to its first message. Raises StreamFailed, and Busy if no place with it came free
+        in the synapse's time."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(declaration(request).timeout):
+                    await stack.enter_async_context(self._places.one(peer))
+            except TimeoutError:
+                raise Busy("no place with the miner came free in time", retry_after=1.0) from None
+            began = time.perf_counter()
+            messages = await stack.enter_async_context(self._validator.stream(peer, request))
+            first = await anext(messages, None)
+            return _Opened(peer, began, stack.pop_all(), messages, first)
 
     async def _relayed(self, request: Synapse[Any], opened: _Opened, size: int) -> AsyncGenerator[Message, None]:
         kept: list[Message] = []
@@ -207,7 +225,7 @@ class Organic:
                 message = await anext(messages, None)
         except StreamFailed as error:
             # a user who reads slowly uses up the miner's time: the timeout is not the miner's then
-            ours = error.failure.reason is Reason.TIMEOUT and held > messages.elapsed / 2
+            ours = error.failure.reason is Reason.TIMEOUT and held > messages.elapsed * _HELD
             self._note(request, opened.left(kept) if ours else error.failure, size)
             raise as_error(error.failure) from None
         except (GeneratorExit, asyncio.CancelledError):  # the user has left
@@ -227,7 +245,7 @@ class Organic:
         peers = [peer for peer in chosen if peer.axon is not None][: self._validator.organic_peers]
         if not peers:
             raise Busy("there is no miner to ask", remedy="Wait for the time in Retry-After.", retry_after=12.0)
-        return peers
+        return sorted(peers, key=self._places.are_taken)  # those first who can be asked at once
 
     def _note(self, request: Synapse[Any], result: Ok[Any] | Failure, size: int) -> None:
         """Keep a result until it is judged, if anybody judges, and it says anything of the miner."""
@@ -295,15 +313,6 @@ class Organic:
         log.warning("organic_unjudged", extra={"count": count, "reason": reason})
         if self._metrics is not None:
             self._metrics.count("subnet_organic_unjudged_total", count)
-
-
-async def _open(validator: Validator, peer: Neuron, request: Synapse[Any]) -> _Opened:
-    """Ask a peer for a stream, up to its first message. Raises StreamFailed."""
-    began = time.perf_counter()
-    async with AsyncExitStack() as stack:
-        messages = await stack.enter_async_context(validator.stream(peer, request))
-        first = await anext(messages, None)
-        return _Opened(peer, began, stack.pop_all(), messages, first)
 
 
 async def _begun(opening: asyncio.Task[_Opened]) -> Ok[Any] | Failure:

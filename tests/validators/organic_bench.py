@@ -48,6 +48,10 @@ class Double(Synapse[Doubled], timeout=30.0):
     values: Annotated[Tensor, Spec("int64", ("n",))]
 
 
+class Mean(Synapse[Echoed], timeout=30.0, max_request=1024):
+    values: list[float]
+
+
 class Count(Synapse[Echoed], stream=True, timeout=30.0):
     to: int
 
@@ -76,6 +80,9 @@ class Speaker(Miner):
         await self._ready()
         return Echoed(text=f"{self.number}: {request.text}")
 
+    async def mean(self, request: Mean, caller: Caller) -> Echoed:
+        return Echoed(text=str(sum(request.values) / len(request.values)))
+
     async def double(self, request: Double, caller: Caller) -> Doubled:
         return Doubled(values=request.values * 2)
 
@@ -97,7 +104,7 @@ class Judge(Validator):
 
     interval = 1e6
     alpha = 0.5
-    organic = (Echo, Spend, Double, Count)
+    organic = (Echo, Spend, Double, Mean, Count)
     organic_peers = 2
     order: Sequence[int] = (1, 2)
 

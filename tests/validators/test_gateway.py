@@ -76,6 +76,7 @@ async def test_msgpack_and_tensors_both_ways(here: Place) -> None:
         ("Echo", b"[" * 4000, {}, 422, "wire.wrong-type"),
         ("Echo", {"text": 5}, {}, 422, "wire.wrong-type"),
         ("Echo", {"text": "x" * 5000}, {}, 413, "wire.body-too-large"),
+        ("Mean", {"values": [1] * 250}, {}, 413, "wire.body-too-large"),  # 9 bytes a number, as miners get them
         ("Double", {"values": {"dtype": "int64", "shape": [9], "base64": ""}}, {}, 422, "wire.bad-tensor"),
         ("Echo", {"text": "x"}, {"Origin": "https://evil.example"}, 403, "wire.not-permitted"),
     ],
@@ -93,7 +94,7 @@ async def test_what_can_not_be_asked_is_refused_with_its_reason(
 async def test_the_list_and_the_health(here: Place) -> None:
     async with here.http.get(f"{here.url}/v1") as reply:
         listed = (await reply.json())["synapses"]
-    assert [one["name"] for one in listed] == ["Echo", "Spend", "Double", "Count"]
+    assert [one["name"] for one in listed] == ["Echo", "Spend", "Double", "Mean", "Count"]
     assert (listed[0]["about"], listed[0]["fields"], listed[0]["reply"]) == ("Says it again.", ["text"], ["text"])
     async with here.http.get(f"{here.url}/health") as reply:
         assert (reply.status, (await reply.json())["status"]) == (200, "ok")

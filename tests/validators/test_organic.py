@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from subnet import Neuron, Ok
 from subnet.dendrite import Failure
-from subnet.errors import HandlerTimeout
+from subnet.errors import Busy, HandlerTimeout
 from subnet.race import Race
 from subnet.results import Reason
 from subnet.validators import organic, stragglers
 from subnet.validators.organic import Organic
-from tests.validators.organic_bench import Count, Echo, Judge, Place, place
+from subnet.validators.places import MOST_EACH
+from tests.validators.organic_bench import Count, Double, Echo, Judge, Place, place
 from tests.waiting import leap, until
 
 
@@ -194,7 +197,7 @@ async def test_a_user_who_uses_up_a_streams_time_costs_the_miner_nothing(
     seconds = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: seconds[0])
     made = Organic(here.judge, here.service._book, lambda: here.service.follower.snapshot)  # type: ignore[arg-type]
-    for held, judged in ((20.0, Ok), (10.0, Failure)):
+    for held, judged in ((4.0, Ok), (2.0, Failure)):
         here.speakers[0].mood, seconds[0] = "stalls", 0.0
         async with made.stream(Count(to=9), size=10) as messages:
             await anext(messages)
@@ -217,3 +220,70 @@ async def test_rounds_hear_of_those_that_failed_in_a_race(here: Place) -> None:
     result = await here.judge.first(peers, Echo(text="x"), hedge=1e6)
     assert isinstance(result, Ok)
     assert [(int(heard.uid), heard.answered) for heard in journal.values()] == [(1, False), (2, True)]
+
+
+async def held_streams(here: Place, count: int) -> list[asyncio.Task[Any]]:
+    """So many streams of users that the first miner has not begun to answer."""
+    here.judge.order = (1,)
+    here.speakers[0].gate.clear()
+    users = [asyncio.create_task(here.post("Count", {"to": 1})) for _ in range(count)]
+    await until(lambda: here.speakers[0].asked == MOST_EACH)
+    return users
+
+
+async def test_streams_that_users_hold_keep_no_round_from_the_miner(here: Place) -> None:
+    users = await held_streams(here, 20)
+    peer = here.service.follower.snapshot.neurons[1]
+    (result,) = await here.judge.query([peer], Double(values=np.arange(2)))
+    assert isinstance(result, Ok)
+    assert here.speakers[0].asked == MOST_EACH
+    here.speakers[0].gate.set()
+    assert [status for status, *_ in await asyncio.gather(*users)] == [200] * 20
+
+
+async def test_where_a_miner_has_no_place_another_is_asked(here: Place) -> None:
+    users = await held_streams(here, MOST_EACH)
+    here.judge.order = (1, 2)
+    assert (await here.post("Spend", {"text": "x"}))[:2] == (200, {"text": "1: x"})
+    here.speakers[0].gate.set()
+    await asyncio.gather(*users)
+
+
+async def test_a_miner_is_not_asked_for_who_left_before_there_was_a_place(here: Place) -> None:
+    users = await held_streams(here, MOST_EACH)
+    made = here.service.gateway._organic  # type: ignore[union-attr]
+
+    async def wait() -> None:
+        async with made.stream(Count(to=1), size=10):
+            raise AssertionError("it has no place")
+
+    last = asyncio.create_task(wait())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    last.cancel()
+    await asyncio.gather(last, return_exceptions=True)
+    assert following(here) == 0
+    here.speakers[0].gate.set()
+    await asyncio.gather(*users)
+    assert here.speakers[0].asked == MOST_EACH
+
+
+async def test_a_stream_is_busy_where_no_place_came_free_in_time(here: Place) -> None:
+    here.judge.order = (1,)
+    made = here.service.gateway._organic  # type: ignore[union-attr]
+    peer = here.service.follower.snapshot.neurons[1]
+
+    async def wait() -> None:
+        async with made.stream(Count(to=1), size=10):
+            raise AssertionError("it has no place")
+
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST_EACH):
+            await stack.enter_async_context(made._places.one(peer))
+        last = asyncio.create_task(wait())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        with leap(31.0), pytest.raises(Busy, match="no place"):
+            await last
+    assert not made._places.are_taken(peer)
+    assert here.speakers[0].asked == 0

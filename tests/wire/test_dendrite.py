@@ -17,6 +17,7 @@ from substrateinterface import Keypair
 from subnet import codec
 from subnet.admission import Limits
 from subnet.axon import Axon
+from subnet.breaker import Breakers
 from subnet.dendrite import Dendrite, Failure, Ok, Reason
 from subnet.errors import NotPermitted, SubnetError
 from subnet.keys import load_key
@@ -145,6 +146,25 @@ async def test_ed25519_both_ways() -> None:
 async def test_a_request_too_large_for_its_own_synapse_is_the_callers_mistake(dendrite: Dendrite) -> None:
     with pytest.raises(SubnetError, match="declares at most"):
         await dendrite.query([neuron(1)], ask(200))
+
+
+async def test_what_was_never_sent_opens_no_circuit(peer: Peer) -> None:
+    """The places of its address were all taken: that says nothing of the peer."""
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def hold(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await go.wait()
+        return web.Response(status=500)
+
+    held = await peer(hold)
+    async with Dendrite(CALLER, per_host=1, breakers=Breakers(failures=1)) as dendrite:
+        first = asyncio.create_task(one(dendrite, held))
+        await asked.wait()
+        for _ in range(3):
+            assert failed(await one(dendrite, held, timeout=0.01), Reason.TIMEOUT, "dendrite.timeout").elapsed == 0
+        go.set()
+        failed(await first, Reason.REFUSED, "http.500")
 
 
 @pytest.mark.parametrize("axon", [None, AxonInfo("127.0.0.1", 0)])
