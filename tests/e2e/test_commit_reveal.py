@@ -160,3 +160,38 @@ async def test_killed_between_a_reveal_and_its_answer(subnet_chain: Devnet, tmp_
     with History(path) as history:
         assert [history.weights()[1].block] == landed
         assert {one.hash: one.outcome for one in history.commits(ended=True)}[waiting.hash] == "revealed"
+
+
+@pytest.mark.subnet_chain(tempo=10)
+async def test_a_fork_takes_away_a_reveal_while_the_validator_restarts(subnet_chain: Devnet, tmp_path: Path) -> None:
+    """The ledger says revealed, the chain does not any more: the next life sends it again."""
+    path = tmp_path / "validator.sqlite"
+    async with await Chain.connect(subnet_chain.url) as chain:
+        netuid = await committing_subnet(subnet_chain, chain)
+        reveal, before = chain.reveal_weights, []
+
+        async def marked(*arguments: object, **named: object) -> Included:
+            before.append(subnet_chain.snapshot())
+            return await reveal(*arguments, **named)  # type: ignore[arg-type]
+
+        chain.reveal_weights = marked  # type: ignore[method-assign]
+        service = ValidatorService(Knows({"commit": "hash"}), chain, VALIDATOR, netuid, path=path)
+        await service.start()
+        await advance(subnet_chain, chain, path, 1)
+        await service.stop()
+    subnet_chain.revert(before[0])
+    async with await Chain.connect(subnet_chain.url) as chain:
+        uid = (await chain.metagraph(netuid)).uid_of(VALIDATOR.ss58_address)
+        assert uid not in await chain.weights(netuid)
+        (listed,) = await chain.weight_commits(netuid, VALIDATOR.ss58_address)
+        with History(path) as history:
+            assert [one.outcome for one in history.commits(ended=True) if one.hash == listed.hash] == ["revealed"]
+        service = ValidatorService(Knows({"commit": "hash"}), chain, VALIDATOR, netuid, path=path)
+        await service.start()
+        try:
+            for _ in range(3):
+                subnet_chain.new_blocks(1)
+                await asyncio.sleep(0.1)
+            assert uid in await chain.weights(netuid)
+        finally:
+            await service.stop()
