@@ -101,6 +101,10 @@ class Epochs:
         self.done = self._awaited = self._why = None
         self._whole = False
 
+    def is_new(self, epoch: int) -> bool:
+        """Whether ``epoch`` lies behind the one that was the next in the last pass."""
+        return self._awaited is not None and self._awaited < epoch
+
     def turn(self, epoch: int, head: int) -> bool:
         """``epoch`` is the next one now. Whether it is another than before because that one ran; tells if that one
         ran without our weights."""

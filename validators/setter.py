@@ -164,6 +164,8 @@ class WeightSetter:
             self._health.well("chain")
             await next_block(self._chain, head + _STRIDE, seen=head, timeout=STALL)
             return _BREATH
+        if self._epochs.is_new(epoch):
+            head = await self._chain.block_number()  # the epoch may have run since the head was read
         if self._epochs.turn(epoch, head):
             self._sent = None
         tempo = (await self._chain.hyperparameters(self._netuid)).tempo

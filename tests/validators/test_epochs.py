@@ -114,6 +114,25 @@ async def test_a_permit_mends_no_refusal(bench: Bench, chain: MemoryChain) -> No
     assert troubles(bench)["weights"].remedy == "Stake."
 
 
+async def test_an_epoch_that_runs_in_the_midst_of_a_pass_is_missed_too(
+    bench: Bench, chain: MemoryChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Between the reads of the head and of the next epoch there is a block."""
+    chain.refusals = [ExtrinsicFailed("no", name="StakeTooLow", where="pool", remedy="Stake.")] * 100
+    next_epoch = chain.next_epoch_block
+
+    async def in_between(netuid: int) -> Block | None:
+        if chain.head == 109:
+            chain.advance()
+        return await next_epoch(netuid)
+
+    bench.start()
+    await bench.at(108)
+    chain.next_epoch_block = in_between  # type: ignore[method-assign]
+    await bench.at(112)
+    assert [(one.epoch, one.reason) for one in events(caplog, "weights_missed")] == [(110, "refused")]
+
+
 @pytest.mark.parametrize(("reason", "told"), [("no-scores", True), ("rate-limited", False)])
 async def test_what_passes_by_itself_is_counted_too(bench: Bench, metrics: Metrics, reason: str, told: bool) -> None:
     if reason == "no-scores":
