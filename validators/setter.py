@@ -115,6 +115,7 @@ class WeightSetter:
         self._chain, self._key, self._netuid, self._ledger = chain, key, netuid, ledger
         self._scores, self._weigh = scores, weigh
         self._policy, self._mechanism, self._health = policy, mechanism, health or Health()
+        self._reach = part("chain", mechanism)  # or one mechanism that is well would end another's trouble
         self._epochs = Epochs(part("weights", mechanism), self._tally, self._health)
         self._hotkey = Hotkey(key.ss58_address)
         self._sending: Sending = (
@@ -149,7 +150,7 @@ class WeightSetter:
         try:
             return await self._step()
         except ChainError as error:
-            self._health.trouble("chain", error.message, error.remedy)
+            self._health.trouble(self._reach, error.message, error.remedy)
             self._epochs.kept_back(Why.of(error))
             raise
         except (Exception, SystemExit) as error:  # out of user code, for one: the loop logs it and goes on
@@ -161,7 +162,7 @@ class WeightSetter:
         await self._note_reset(head)
         epoch = await self._chain.next_epoch_block(self._netuid)
         if epoch is None:
-            self._health.well("chain")
+            self._health.well(self._reach)
             await next_block(self._chain, head + _STRIDE, seen=head, timeout=STALL)
             return _BREATH
         if self._epochs.is_new(epoch):
@@ -181,7 +182,7 @@ class WeightSetter:
         else:
             await self._attempt(epoch, opens, head)
             target = head + 1
-        self._health.well("chain")
+        self._health.well(self._reach)
         until = head + 1 if again else min(target, head + _STRIDE)
         await next_block(self._chain, until, seen=head, timeout=STALL)
         return _BREATH

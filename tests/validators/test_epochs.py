@@ -11,7 +11,7 @@ import pytest
 
 from subnet import service as shared
 from subnet.chain import Included
-from subnet.errors import ChainTimeout, ExtrinsicFailed, MissingExtra
+from subnet.errors import ChainRefused, ChainTimeout, ExtrinsicFailed, MissingExtra
 from subnet.service import Loops
 from subnet.store import Ledger
 from subnet.telemetry import Metrics
@@ -269,3 +269,19 @@ async def test_weights_of_a_hotkey_that_was_not_judged_are_not_missed_twice(
     await bench.at(111)
     assert bench.setter.counts == {"ok": 1}
     assert without(metrics, "no-scores") == 0
+
+
+async def test_a_mechanism_that_is_well_ends_no_trouble_of_another(bench: Bench, chain: MemoryChain) -> None:
+    async def refused(netuid: int) -> int:
+        raise ChainRefused("no such call", rpc_code=-32601)
+
+    chain.mechanisms, chain.mechanism_count = 2, refused  # type: ignore[method-assign, assignment]
+    second = Bench(chain, bench.setter._ledger, mechanism=1)
+    second.setter._health = bench.health
+    chain.advance(4)
+    with pytest.raises(ChainRefused):
+        await second.setter.step()
+    bench.start()
+    await until(lambda: bench.setter.counts["committed"] + bench.setter.counts["ok"] == 1)
+    await bench.settled()
+    assert [one.name for one in bench.health.troubles] == ["chain of mechanism 1"]
