@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from subnet.errors import ConfigError, DeclarationError
 from subnet.scoring import averages, windows
@@ -23,6 +23,7 @@ from subnet.service import Actor
 from subnet.synapse import Message, Synapse
 from subnet.types import Hotkey, Metagraph, Neuron, Uid
 from subnet.validators.journal import current_journal, hear, hear_results
+from subnet.validators.querier import Keeper, Querier, Racer, Streamer
 from subnet.validators.sampling import POLICIES, Sampler, best, everyone
 from subnet.validators.weights import FORMS, by_uid, current
 
@@ -35,55 +36,6 @@ R = TypeVar("R", bound=Message)
 
 MOST_MECHANISMS: Final = 8
 """Mechanisms that a validator sets weights in; the chain has fewer."""
-
-
-class Querier(Protocol):
-    """What asks the miners: :class:`subnet.Dendrite`, or something that stands in for it."""
-
-    async def query(
-        self,
-        peers: Sequence[Neuron],
-        request: Synapse[R] | Sequence[Synapse[R]],
-        *,
-        timeout: float | None = None,
-    ) -> list[Ok[R] | Failure]: ...
-
-
-@runtime_checkable
-class Streamer(Protocol):
-    """What asks for streams as well: :class:`subnet.Dendrite` does."""
-
-    def stream(
-        self,
-        peer: Neuron,
-        request: Synapse[R],
-        *,
-        timeout: float | None = None,
-        chunk_timeout: float | None = None,
-    ) -> Stream[R]: ...
-
-
-@runtime_checkable
-class Racer(Protocol):
-    """What races peers for one reply as well: :class:`subnet.Dendrite` does."""
-
-    async def first(
-        self,
-        peers: Sequence[Neuron],
-        request: Synapse[R],
-        *,
-        hedge: float,
-        timeout: float | None = None,
-        others: list[Ok[R] | Failure] | None = None,
-    ) -> Ok[R] | Failure: ...
-
-
-class Keeper(Protocol):
-    """What keeps answers until their truth comes: the service, in its ledger."""
-
-    async def defer(self, question: str, replies: Sequence[Ok[Any] | Failure], due: float) -> bool: ...
-
-    async def resolve(self, question: str, scores: Mapping[Hotkey, float]) -> bool: ...
 
 
 class Validator(Actor, ABC):

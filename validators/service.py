@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
     from subnet.service import ChainClient
     from subnet.telemetry import Metrics
-    from subnet.validators.base import Querier, Validator
+    from subnet.validators.base import Validator
     from subnet.validators.gateway import Gate, Gateway
+    from subnet.validators.querier import Querier
 
 log = logging.getLogger(__name__)
 
