@@ -2,7 +2,7 @@
 
 The bare peer is the same query by the same dendrite over the same connections, and the same scores out of the
 replies; nothing is sampled, moved, written or counted. The engine's rounds do all of that: the block ends when results,
-receipts and scores of its last round are on disk (SQLite, synced) and the metrics are set. Blocks of five, one round
+receipts and scores of its last round are on disk (SQLite, synced) and the metrics are set. Blocks of ten, one round
 after the other as with interval 0, take turns in one run; the ratio is the median of the pairs' ratios. "alone" is a
 single round, until it is on disk, beside a single fan-out. CPU is that of the validator's process. The miners are
 256 axons, each with its hotkey and port, in a process of their own.
@@ -47,7 +47,7 @@ from subnet.validators.rounds import Rounds
 from subnet.validators.scorebook import Scorebook
 
 MINERS = 256
-BLOCK = 5
+BLOCK = 10
 IMAGES = np.arange(64 * 64, dtype=np.uint8).reshape(64, 8, 8)
 GENESIS = "0x" + "11" * 32
 
@@ -192,7 +192,7 @@ async def measure(ports: Sequence[int], folder: Path, pairs: int, *, receipts: b
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=12, help="pairs of five fan-outs and five rounds")
+    parser.add_argument("--pairs", type=int, default=12, help="pairs of ten fan-outs and ten rounds")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--profile", action="store_true", help="print where the engine's rounds spend their time")
     options = parser.parse_args()

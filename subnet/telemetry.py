@@ -169,11 +169,11 @@ class Metrics:
         self._mine = {"netuid": str(netuid), "hotkey": hotkey, "role": role}
         self._registry = registry
         self._known: dict[str, Counter | Gauge] = {}
-        self._children: dict[tuple[object, ...], Counter | Gauge] = {}  # a round sets a gauge for each miner
+        self._many: dict[str, dict[str, Counter | Gauge]] = {}  # of those that gauges() sets, by the label's value
 
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
         """Raise counter ``name`` by ``amount``; KeyError or ValueError for what METRICS does not list."""
-        self._child(name, labels).inc(amount)
+        self._metric(name).labels(**self._mine, **labels).inc(amount)
         if self._sink is not None:
             self._sink(name, amount, labels)
 
@@ -181,9 +181,24 @@ class Metrics:
         """Set gauge ``name`` to ``value``; errors as for :meth:`count`."""
         if METRICS[name].kind != "gauge":
             raise ValueError(f"{name} is a counter; it is counted, not set")
-        self._child(name, labels).set(value)  # type: ignore[union-attr]
+        child = self._metric(name).labels(**self._mine, **labels)
+        child.set(value)  # type: ignore[union-attr]
         if self._sink is not None:
             self._sink(name, value, labels)
+
+    def gauges(self, name: str, label: str, values: Mapping[Any, float]) -> None:
+        """Set gauge ``name`` for each value of its one label; for hundreds at once, as :meth:`gauge` else."""
+        if METRICS[name].kind != "gauge":
+            raise ValueError(f"{name} is a counter; it is counted, not set")
+        children = self._many.setdefault(name, {})
+        for which, value in values.items():
+            child = children.get(which)
+            if child is None:
+                child = children[which] = self._metric(name).labels(**self._mine, **{label: which})
+            child.set(value)  # type: ignore[union-attr]
+        if self._sink is not None:
+            for which, value in values.items():
+                self._sink(name, value, {label: which})
 
     def show_neuron(self, neuron: Neuron | None) -> None:
         """Set the gauges of what the chain says of the neuron itself; without a uid it has and earns nothing."""
@@ -197,7 +212,8 @@ class Metrics:
 
     def forget(self, name: str, **labels: str) -> None:
         """Drop one labelled value: of a peer that has left, for instance."""
-        self._children.pop((name, *labels.items()), None)
+        for value in labels.values():
+            self._many.get(name, {}).pop(value, None)
         self._metric(name).remove_by_labels({**self._mine, **labels})
 
     def render(self) -> tuple[bytes, str]:
@@ -240,13 +256,6 @@ class Metrics:
 
             self._registry = CollectorRegistry()
         return self._registry
-
-    def _child(self, name: str, labels: Mapping[str, str]) -> Counter | Gauge:
-        key = (name, *labels.items())
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self._metric(name).labels(**self._mine, **labels)
-        return child
 
     def _metric(self, name: str) -> Counter | Gauge:
         metric = self._known.get(name)

@@ -232,12 +232,12 @@ class Metagraph:
         return data_frame({**columns, **{name: getattr(self, name) for name in _COLUMNS}}, index="uid")
 
     @cached_property
-    def _uid_by_hotkey(self) -> dict[Hotkey, Uid]:
+    def _uid_by_hotkey(self) -> dict[str, Uid]:
         return {hotkey: Uid(i) for i, hotkey in enumerate(self.hotkeys)}
 
     def uid_of(self, hotkey: str) -> Uid | None:
         """The hotkey's uid at this block, or None if it is not registered."""
-        return self._uid_by_hotkey.get(Hotkey(hotkey))
+        return self._uid_by_hotkey.get(hotkey)
 
     def neuron(self, hotkey: str) -> Neuron | None:
         """The hotkey's neuron at this block, or None if it is not registered."""

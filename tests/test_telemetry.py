@@ -1,7 +1,7 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import pytest
@@ -118,6 +118,22 @@ def test_a_value_can_be_forgotten() -> None:
     m.gauge("subnet_score", 0.5, peer="7")
     m.forget("subnet_score", peer="7")
     assert b'peer="7"' not in m.render()[0]
+
+
+def test_many_values_at_once_are_as_one_by_one() -> None:
+    told: list[tuple[str, float, Mapping[str, str]]] = []
+    m = telemetry.Metrics(netuid=2, hotkey="5Alice", role="validator", sink=lambda *one: told.append(one))
+    m.gauges("subnet_score", "peer", {"7": 0.25, "8": 0.5})
+    m.gauges("subnet_score", "peer", {"7": 0.75})
+    assert b'peer="7",role="validator"} 0.75' in m.render()[0]
+    assert b'peer="8",role="validator"} 0.5' in m.render()[0]
+    assert told[-1] == ("subnet_score", 0.75, {"peer": "7"})
+    m.forget("subnet_score", peer="7")
+    assert b'peer="7"' not in m.render()[0]
+    m.gauges("subnet_score", "peer", {"7": 1.0})  # it is back
+    assert b'peer="7",role="validator"} 1.0' in m.render()[0]
+    with pytest.raises(ValueError, match="counted, not set"):
+        m.gauges("subnet_rounds_total", "outcome", {"ok": 1.0})
 
 
 def test_names_labels_and_kinds_outside_the_table_are_errors() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from subnet.types import Hotkey, Neuron, Uid
 
@@ -17,8 +18,7 @@ MAX_RECEIPTS: Final = 64
 """Receipts that are kept of one miner in one round."""
 
 
-@dataclass(slots=True)
-class Heard:
+class Heard(msgspec.Struct, gc=False):
     """What one round heard of one miner: its last failure's reason (None: it answered last), seconds
     that its replies took together, and their receipts."""
 
@@ -26,7 +26,7 @@ class Heard:
     answered: bool = False
     reason: str | None = None
     elapsed: float = 0.0
-    receipts: list[bytes] = field(default_factory=list)
+    receipts: tuple[bytes, ...] = ()
 
 
 Journal = dict[Hotkey, Heard]
@@ -70,7 +70,7 @@ def hear(
         heard = journal[who.hotkey] = Heard(who.uid)
     heard.elapsed += elapsed
     if receipt is not None and len(heard.receipts) < MAX_RECEIPTS:
-        heard.receipts.append(receipt.to_bytes())  # a stream that failed half way may be signed too
+        heard.receipts += (receipt.to_bytes(),)  # a stream that failed half way may be signed too
     if failure is None:
         heard.answered, heard.reason = True, None
     else:

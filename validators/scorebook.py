@@ -210,9 +210,8 @@ class Scorebook:
             self._metrics.gauge("subnet_round_seconds", judgement.seconds)
             self._metrics.gauge("subnet_round_asked", done.asked)
             self._metrics.gauge("subnet_round_answered", done.answered)
-        for hotkey in judgement.scores:
-            if hotkey in self.scores:
-                self._metrics.gauge("subnet_score", self.scores[hotkey].value, peer=hotkey)
+        moved = {hotkey: self.scores[hotkey].value for hotkey in judgement.scores if hotkey in self.scores}
+        self._metrics.gauges("subnet_score", "peer", moved)
         for score in left:
             if score.hotkey not in self.scores:
                 self._metrics.forget("subnet_score", peer=score.hotkey)
@@ -277,7 +276,7 @@ def _results(judgement: Judgement, moved: Mapping[Hotkey, float]) -> list[Result
                 reason=heard.reason if heard else None,
                 elapsed=heard.elapsed if heard else None,
                 moving=moved.get(hotkey),
-                receipts=tuple(heard.receipts) if heard else (),
+                receipts=heard.receipts if heard else (),
             )
         )
     return sorted(results, key=lambda result: result.uid)

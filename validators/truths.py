@@ -192,7 +192,7 @@ class Truths:
             else:
                 log.warning("score_ignored", extra={"hotkey": hotkey, "reason": "it gave no answer"})
         answers = question.answers.values()
-        heard = {a.hotkey: Heard(a.uid, answered=True, receipts=[a.receipt] if a.receipt else []) for a in answers}
+        heard = {a.hotkey: Heard(a.uid, answered=True, receipts=(a.receipt,) if a.receipt else ()) for a in answers}
         return await self._book.record(
             Judgement(
                 self._snapshot(),

@@ -159,24 +159,24 @@ class Ledger(History):
         insert_rows(
             self._db,
             "INSERT INTO result",
-            [(self._id, r.id, int(x.uid), x.hotkey, x.score, _bounded(x.reason), x.elapsed, x.moving) for x in results],
+            ((self._id, r.id, int(x.uid), x.hotkey, x.score, _bounded(x.reason), x.elapsed, x.moving) for x in results),
         )
         insert_rows(
             self._db,
             "INSERT INTO receipt (ledger, round, hotkey, body, time)",
-            [
+            (
                 (self._id, r.id, x.hotkey, body, r.ended)
                 for x in results
                 for body in x.receipts
                 if len(body) <= MAX_RECEIPT
-            ],
+            ),
         )
 
     def _insert_scores(self, scores: Iterable[Score]) -> None:
         insert_rows(
             self._db,
             "INSERT OR REPLACE INTO score",
-            [
+            (
                 (
                     self._id,
                     s.hotkey,
@@ -191,7 +191,7 @@ class Ledger(History):
                     s.variance,
                 )
                 for s in scores
-            ],
+            ),
         )
 
     def _insert_samples(self, number: int, results: Iterable[Result]) -> None:
@@ -377,11 +377,11 @@ def _bounded(text: str | None) -> str | None:
 
 
 def _check_finite(results: Iterable[Result], scores: Iterable[Score]) -> None:
-    numbers = [number for r in results for number in (r.score, r.moving)]
+    numbers = [number for r in results for number in (r.score, r.moving) if number is not None]
     numbers += [number for s in scores for number in (s.value, s.mean, s.variance)]
-    for number in numbers:
-        if number is not None and not math.isfinite(number):
-            raise ValueError(f"a score of {number} can't be recorded")
+    if not all(map(math.isfinite, numbers)):
+        wrong = next(number for number in numbers if not math.isfinite(number))
+        raise ValueError(f"a score of {wrong} can't be recorded")
 
 
 def _check_question(question: Deferred) -> None:

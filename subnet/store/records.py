@@ -1,6 +1,7 @@
 """The records that a ledger holds, as plain frozen values.
 
-Those of which each round makes one a miner are msgspec's: a frozen dataclass takes six times as long to make.
+Those of which each round makes one a miner are msgspec's, of no concern to the garbage collector: a frozen dataclass
+takes six times as long to make.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Kind(StrEnum):
     """The truth of answers given earlier."""
 
 
-class Score(msgspec.Struct, frozen=True):
+class Score(msgspec.Struct, frozen=True, gc=False):
     """A hotkey's moving score.
 
     ``rounds`` counts the rounds that moved it and ``since`` is the number of the first; ``registered`` is the
@@ -58,7 +59,7 @@ class Score(msgspec.Struct, frozen=True):
     variance: float = 0.0
 
 
-class Result(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True, gc=False):
     """What one miner got in one round.
 
     ``score`` is None if it was not scored; ``reason`` says why its query failed (None: it answered, or

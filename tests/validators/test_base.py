@@ -88,7 +88,7 @@ async def test_the_journal_hears_every_query_of_its_round_and_of_its_tasks() -> 
     assert journal["5A"].answered
     assert journal["5A"].reason is None
     assert journal["5A"].elapsed == 1.0
-    assert journal["5A"].receipts == [b"receipt"] * 2
+    assert journal["5A"].receipts == (b"receipt",) * 2
     assert not journal["5B"].answered
     assert journal["5B"].reason == "busy: wire.busy"
     assert journal["5B"].elapsed == 3.0

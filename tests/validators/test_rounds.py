@@ -18,6 +18,7 @@ from subnet.scoring import averages
 from subnet.store import History, Ledger
 from subnet.types import Hotkey, Neuron, Uid
 from subnet.validators import rounds as under_test
+from subnet.validators.scorebook import Judgement
 from tests.memory_chain import MemoryChain, neuron
 from tests.validators.bench import ME, Asks, Bench
 from tests.waiting import until
@@ -213,7 +214,29 @@ async def test_starts_are_an_interval_apart_whichever_lane_they_are_in(
     asks.gates[1].set()
     await bench.rounds.one()
     await bench.rounds.one()
-    assert slept == [0.0, 7.0]
+    turns = [0.0] * under_test.TURNS
+    assert slept == [0.0, *turns, 7.0, *turns]
+    await bench.service.stop()
+
+
+async def test_the_next_round_asks_before_the_last_one_is_recorded(
+    chain: MemoryChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, asks = await gated(chain, tmp_path / "v", {"rounds_at_once": "1", "interval": "0"})
+    begun: list[int] = []
+    record = bench.rounds._book.record
+
+    async def noting(judgement: Judgement) -> bool:
+        begun.append(len(asks.begun))
+        return await record(judgement)
+
+    monkeypatch.setattr(bench.rounds._book, "record", noting)
+    asks.gates[0].set()
+    both = [asyncio.create_task(bench.rounds.one()) for _ in range(bench.rounds.lanes)]
+    await until(lambda: bool(begun))
+    asks.gates[1].set()
+    await asyncio.gather(*both)
+    assert begun == [2, 2]
     await bench.service.stop()
 
 

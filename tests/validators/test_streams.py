@@ -97,7 +97,7 @@ async def test_one_that_is_read_to_its_end_leaves_its_receipt(reader: Reader, pe
 async def test_one_that_is_left_early_was_an_answer_without_a_receipt(reader: Reader, peer: Neuron) -> None:
     reader.most = 1
     found = await heard(reader, peer)
-    assert (found.answered, found.reason, found.receipts) == (True, None, [])
+    assert (found.answered, found.reason, found.receipts) == (True, None, ())
 
 
 @pytest.mark.parametrize(
