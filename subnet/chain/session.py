@@ -160,7 +160,10 @@ class Session:
         genesis, *headers = self.calls([("chain_getBlockHash", [0]), ("chain_getHeader", [])][: 1 + several])
         found, wanted = block_hash(genesis), self.endpoints.genesis
         if wanted is not None and found != wanted:
-            raise WrongNetwork(f"{self.endpoint} has genesis {found}, not {wanted}")
+            raise WrongNetwork(
+                f"{self.endpoint} has genesis {found}, not {wanted}",
+                remedy=f"If it is the chain you mean: --genesis-hash {found}; else name another --endpoint.",
+            )
         self.endpoints.genesis = found
         if not several:
             return 0

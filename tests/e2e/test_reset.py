@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from subnet.chain import Chain
-from subnet.errors import WrongNetwork
+from subnet.errors import NotRegistered, WrongNetwork
 from tests.e2e.test_neurons import MINER, Bench, prepare
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -126,3 +126,16 @@ async def test_a_chain_that_was_wiped_ends_its_neurons_and_their_next_life_joins
         assert me.axon is not None
         assert me.axon.port == bench.events("miner", "serving")[-1]["port"]
     assert old > 0
+
+
+async def test_who_is_on_the_wrong_network_or_has_no_uid_is_told_the_command(bench: Bench) -> None:
+    bench.start_chain()
+    async with await Chain.connect(bench.url, timeout=60.0) as chain:
+        bench.netuid = await prepare(chain)
+        genesis = chain.genesis_hash
+    bench.start_neuron("lost", "squares:Squares", "//NeuronMiner", "--genesis-hash", "0x" + "5a" * 32)
+    bench.start_neuron("stranger", "squares:Squares", "//Stranger")
+    assert await ended(bench, "lost") == WrongNetwork.exit_code
+    assert f"--genesis-hash {genesis}" in bench.log("lost")
+    assert await ended(bench, "stranger") == NotRegistered.exit_code
+    assert f"subnet register --netuid {bench.netuid}" in bench.log("stranger")
