@@ -36,8 +36,8 @@ class Knows(Validator):
         return {neuron.uid: worth.get(neuron.hotkey, 0.0) for neuron in peers}
 
 
-async def committing_subnet(devnet: Devnet, chain: Chain) -> Netuid:
-    """A subnet of tempo 10 that takes commits only, with a validator and two miners."""
+async def committing_subnet(devnet: Devnet, chain: Chain, *, committed: bool = True, mechanisms: int = 1) -> Netuid:
+    """A subnet of tempo 10 that takes commits only (or none), with a validator and two miners."""
     alice = load_key("//Alice")
     netuid = (await chain.register_network(alice, OWNER.ss58_address)).netuid
     devnet.new_blocks(20)
@@ -45,8 +45,13 @@ async def committing_subnet(devnet: Devnet, chain: Chain) -> Netuid:
     for miner in (VALIDATOR, *MINERS):
         await chain.burned_register(alice, netuid, miner.ss58_address)
     await chain.add_stake(alice, VALIDATOR.ss58_address, netuid, rao(2000))
+    several: list[tuple[str, dict[str, int]]] = [
+        ("sudo_set_max_allowed_uids", {"max_allowed_uids": 128}),
+        ("sudo_set_mechanism_count", {"mechanism_count": mechanisms}),
+    ]
     for call, arguments in (
-        ("sudo_set_commit_reveal_weights_enabled", {"enabled": True}),
+        *(several if mechanisms > 1 else []),
+        ("sudo_set_commit_reveal_weights_enabled", {"enabled": committed}),
         ("sudo_set_weights_set_rate_limit", {"weights_set_rate_limit": 0}),
         ("sudo_set_commit_reveal_weights_interval", {"interval": 1}),
     ):

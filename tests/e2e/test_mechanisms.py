@@ -5,38 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from subnet import Chain, Neuron, Uid, Validator
+from subnet import Chain, Uid
 from subnet.cli import main
 from subnet.devnet import Devnet
-from subnet.keys import load_key
 from subnet.store import History
-from subnet.types import Hotkey, Metagraph, Netuid, rao
+from subnet.types import Hotkey, Metagraph
 from subnet.validators import ValidatorService
 from subnet.validators.weights import by_uid
+from tests.e2e.test_commit_reveal import MINERS, VALIDATOR, Knows, committing_subnet
 
 pytestmark = pytest.mark.e2e
 
-OWNER, VALIDATOR = load_key("//Owner"), load_key("//TwoMechanisms")
-MINERS = [load_key(f"//MechanismMiner{i}") for i in range(2)]
 
-
-class Turns(Validator):
+class Turns(Knows):
     """Scores without asking; in the second mechanism the best is last."""
-
-    interval = 3600.0
-    refresh_blocks = 1
-
-    def sample(self, metagraph: object) -> Sequence[Neuron]:
-        return [neuron for neuron in self.metagraph.neurons if neuron.hotkey != self.hotkey]
-
-    async def round(self, peers: Sequence[Neuron]) -> Mapping[Uid, float]:
-        worth = {MINERS[0].ss58_address: 0.5, MINERS[1].ss58_address: 1.0}
-        return {neuron.uid: worth.get(neuron.hotkey, 0.0) for neuron in peers}
 
     def weigh_mechanism(
         self, mechanism: int, moving: Mapping[Hotkey, float], metagraph: Metagraph
@@ -44,27 +31,6 @@ class Turns(Validator):
         if mechanism == 0:
             return self.weigh(moving, metagraph)
         return by_uid({hotkey: 1 / value for hotkey, value in moving.items() if value > 0}, metagraph)
-
-
-async def two_mechanisms(devnet: Devnet, chain: Chain, *, committed: bool) -> Netuid:
-    """A subnet of tempo 10 with two mechanisms, a validator with a permit and two miners."""
-    alice = load_key("//Alice")
-    netuid = (await chain.register_network(alice, OWNER.ss58_address)).netuid
-    devnet.new_blocks(20)
-    await chain.start_call(alice, netuid)
-    for hotkey in (VALIDATOR, *MINERS):
-        await chain.burned_register(alice, netuid, hotkey.ss58_address)
-    await chain.add_stake(alice, VALIDATOR.ss58_address, netuid, rao(2000))
-    for call, arguments in (
-        ("sudo_set_max_allowed_uids", {"max_allowed_uids": 128}),
-        ("sudo_set_mechanism_count", {"mechanism_count": 2}),
-        ("sudo_set_commit_reveal_weights_enabled", {"enabled": committed}),
-        ("sudo_set_weights_set_rate_limit", {"weights_set_rate_limit": 0}),
-        ("sudo_set_commit_reveal_weights_interval", {"interval": 1}),
-    ):
-        await chain.sudo(alice, "AdminUtils", call, {"netuid": netuid, **arguments})
-    devnet.new_blocks(20)  # a permit is given in an epoch and counts from the next on
-    return netuid
 
 
 async def both_kept(devnet: Devnet, path: Path) -> History:
@@ -86,7 +52,7 @@ async def test_each_mechanism_gets_its_weights(
 ) -> None:
     path = tmp_path / "validator.sqlite"
     async with await Chain.connect(subnet_chain.url) as chain:
-        netuid = await two_mechanisms(subnet_chain, chain, committed=committed)
+        netuid = await committing_subnet(subnet_chain, chain, mechanisms=2, committed=committed)
         assert await chain.mechanism_count(netuid) == 2
         validator = Turns({"mechanisms": "2", "commit": "hash"})
         service = ValidatorService(validator, chain, VALIDATOR, netuid, path=path)
@@ -140,7 +106,7 @@ async def test_one_that_serves_one_of_two_is_told(
 ) -> None:
     caplog.set_level(logging.WARNING)
     async with await Chain.connect(subnet_chain.url) as chain:
-        netuid = await two_mechanisms(subnet_chain, chain, committed=False)
+        netuid = await committing_subnet(subnet_chain, chain, mechanisms=2, committed=False)
         service = ValidatorService(Turns(), chain, VALIDATOR, netuid, path=tmp_path / "validator.sqlite")
         await service.start()
         try:
